@@ -1,0 +1,1 @@
+"""What tokens cost, and the reports on it."""

@@ -1,0 +1,1 @@
+"""Results out: cursors and files."""

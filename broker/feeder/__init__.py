@@ -1,0 +1,1 @@
+"""Manifest to queue: fair share over batches, a shallow window, reconciliation."""

@@ -1,0 +1,1 @@
+"""Submission to manifest: parse, validate, route, store."""

@@ -1,0 +1,1 @@
+"""Paces every account at exactly the rate it allows."""

@@ -1,0 +1,1 @@
+"""One codec per dialect, around one canonical form; pure functions."""

@@ -1,0 +1,1 @@
+"""The manifest and the ledger, in SQLite or PostgreSQL."""

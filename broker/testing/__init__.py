@@ -1,0 +1,1 @@
+"""Builders, a manual clock and the contract suites of every port."""

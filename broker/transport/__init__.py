@@ -1,0 +1,1 @@
+"""Carries turns from the feeder to the workers."""

@@ -1,0 +1,1 @@
+"""The workers: each bound to one account, they claim jobs, call the provider, and record what came back."""
