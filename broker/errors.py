@@ -6,7 +6,8 @@
     ├── ConfigError            the operator must change the configuration
     ├── AccountError           an account cannot be used as it is
     ├── StoreError             the database cannot be used as it is
-    │   └── DatabaseBusy       another process holds it
+    │   ├── DatabaseBusy       another process holds it
+    │   └── StoreUnavailable   it did not answer: send the same again
     └── IllegalMove            us: a state move that is not in its table
 """
 
@@ -55,3 +56,10 @@ class IllegalMove(BrokerError):
 
     def __init__(self, subject: str, current: str, to: str) -> None:
         super().__init__(f"{subject}: no move from {current} to {to}")
+
+
+class StoreUnavailable(StoreError):
+    """The database did not take the operation, or its answer was lost; the same operation may be sent again."""
+
+    code = "database_unavailable"
+    retryable = True

@@ -71,6 +71,8 @@ class ErrorClass(StrEnum):
     """Claimed, but the call was not started: the work went back."""
     LOST = "lost"
     """The process died with the attempt open."""
+    ABORTED = "aborted"
+    """The operator stopped the process with the attempt open; counts for nothing."""
     WORKER_CRASH = "worker_crash"
     """The job took its process down too often."""
 

@@ -2,7 +2,7 @@
 
 An implementation owns the levels of every limit group, and their order: grants of a group are spaced by one
 clock whoever asks. The caller keeps each reservation and settles it exactly once; a reservation that was
-granted holds one slot until then.
+granted holds one slot until then. Every method raises `KeyError` for a group that was never declared.
 """
 
 from collections.abc import Sequence
@@ -58,6 +58,8 @@ class Granted:
     or when only a settlement can help (no free slot)."""
     why: str | None = None
     """What the first ask without a grant waits for, for people: `requests`, `slots`, `paused: rate_limited`."""
+    generation: int = 0
+    """The group's count of changes for the better when this was decided: what `Limiter.changed` compares with."""
 
 
 class Settled(StrEnum):
@@ -119,9 +121,9 @@ class Limiter(Protocol):
     """Paces every limit group; all calls are atomic and safe from many tasks."""
 
     async def reserve(self, group: str, asks: Sequence[Ask], *, horizon_s: float) -> Granted:
-        """Grant start times to a prefix of `asks`, none further ahead than `horizon_s`.
+        """Grant start times to a prefix of `asks`, none further ahead than `horizon_s` (seconds).
 
-        Raises `KeyError` for a group that was never declared.
+        An ask whose id is open gets its first grant again and is charged once.
         """
         ...
 
@@ -130,16 +132,28 @@ class Limiter(Protocol):
         ...
 
     async def throttle(self, group: str, *, hint_s: float, resource: Resource | None, reason: str) -> None:
-        """The provider said stop: nothing of this group starts for `hint_s`, then work resumes spaced.
+        """Obey a provider that said stop: nothing starts for `hint_s` seconds, then work resumes spaced.
 
-        Never shortens a pause that is already longer.
+        Never shortens a pause that is already longer. Grants handed out before are the caller's to give back.
         """
         ...
 
-    async def observe(self, group: str, observations: Sequence[Observation]) -> None:
-        """Take over what response headers say; nonsense (zero or negative limits) is ignored."""
+    async def observe(self, group: str, observations: Sequence[Observation], *, sent_at: float | None = None) -> None:
+        """Take over what response headers say; nonsense (zero or negative limits) is ignored.
+
+        `sent_at` is when the answered call was started, in seconds of the limiter clock's `monotonic()`: calls
+        started later are not in what the headers say remains. `None` takes the headers as of now.
+        """
+        ...
+
+    async def changed(self, group: str, *, since: int) -> None:
+        """Wait until an ask refused in generation `since` may be granted: a settlement, or higher limits.
+
+        Returns at once when that has happened already, so no wake-up is lost between `reserve` and this call.
+        The passing of time is no change: a caller that was given a `retry_in` waits for whichever comes first.
+        """
         ...
 
     async def state(self, group: str) -> GroupState:
-        """What the group looks like right now."""
+        """Describe the group as it is right now."""
         ...

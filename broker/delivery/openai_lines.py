@@ -1,0 +1,49 @@
+"""Results as the lines of OpenAI batch output and error files."""
+
+import orjson
+
+from broker.domain.result import Result, ResultState
+
+
+def output_line(result: Result) -> bytes:
+    """One line with its line feed; the provider's body goes in byte for byte.
+
+    A request that a provider answered carries `response`, whatever its status; one that was never answered
+    carries `error`. Source: the batch guide's input, output and error files.
+    """
+    custom_id = orjson.dumps(result.custom_id)
+    if result.body is not None and result.status is not None:
+        response = b'{"status_code":%d,"request_id":%b,"body":%b}' % (
+            result.status,
+            orjson.dumps(result.request_id),
+            _one_line(result.body),
+        )
+        error = b"null"
+    else:
+        response = b"null"
+        error = orjson.dumps({"code": result.error_code, "message": result.error_message})
+    return b'{"id":"batch_req_%d_%d","custom_id":%b,"response":%b,"error":%b}\n' % (
+        result.batch_id,
+        result.position,
+        custom_id,
+        response,
+        error,
+    )
+
+
+def is_error(result: Result) -> bool:
+    """Whether the line belongs to the error file."""
+    return result.state is not ResultState.SUCCEEDED
+
+
+def _one_line(body: bytes) -> bytes:
+    """Line breaks in JSON are white space between tokens: a space says the same. A body that is no JSON is quoted."""
+    body = body.strip().replace(b"\r", b" ").replace(b"\n", b" ")
+    if body[:1] in (b"{", b"["):
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return body
+    return orjson.dumps(body.decode(errors="replace"))

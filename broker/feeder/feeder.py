@@ -1,0 +1,208 @@
+"""The feeder: keeps a shallow window of every route full, in fair shares over the batches that may run.
+
+    refresh   which batches have work, and of what weight          (each second, and when woken)
+    fill      due jobs first, then the fair pick of the next batch  (a few times a second)
+    publish   turns to the transport
+    advance   cursors in the database, after the transport has them
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from broker.domain.batch import Batch, BatchState
+from broker.domain.clock import Clock
+from broker.domain.job import Job
+from broker.feeder.cost import PoolRates, cost
+from broker.feeder.fair_share import FairShare, StartBonus
+from broker.feeder.reconcile import reconcile
+from broker.feeder.segments import Cursor, SegmentReader
+from broker.feeder.window import LOCAL_SECONDS, RateMeter, target
+from broker.limits.port import Charge
+from broker.store import batches, due, manifest
+from broker.store.engine import Database
+from broker.transport.port import Transport, Turn
+
+TICK_S = 0.03
+REFRESH_S = 1.0
+BYTES_PER_TOKEN = 4.0
+"""Rough is enough for shares between batches; output is expected as the batch's own mean so far."""
+SAVE_S = 0.25
+"""Cursors are written this often: a crash feeds at most so much again, which the claims make harmless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSupply:
+    """What the workers of a route can take."""
+
+    slots: int
+    """Calls in flight, over all its workers."""
+    rates: PoolRates
+    """Per second, over all its accounts."""
+
+
+@dataclass(slots=True)
+class _Route:
+    shares: FairShare
+    meter: RateMeter
+    cursors: dict[int, Cursor] = field(default_factory=dict)
+    published: int = 0
+    consumed: int = 0
+
+
+class Feeder:
+    """Feeds the batches in `only` (all of them, if that is None) to the transport."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        transport: Transport,
+        supplies: Mapping[str, RouteSupply],
+        clock: Clock,
+        only: Collection[int] | None = None,
+        window_s: float = LOCAL_SECONDS,
+        bonus: StartBonus | None = None,
+        on_fed: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._database = database
+        self._transport = transport
+        self._supplies = supplies
+        self._clock = clock
+        self._only = only
+        self._window_s = window_s
+        self._on_fed = on_fed
+        self._reader = SegmentReader(database)
+        now = clock.monotonic()
+        self._routes = {
+            route: _Route(FairShare(bonus), RateMeter(now=now)) for route in supplies
+        }
+        self._running: dict[int, Batch] = {}
+        self._refresh_at = now
+        self._unsaved: dict[tuple[int, int], int] = {}
+        self._save_at = now
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something changed (a batch, a due row): look again at once."""
+        self._refresh_at = 0.0
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Feed until cancelled. What was fed before this process began is reconciled first."""
+        await reconcile(self._database)
+        while True:
+            fed = await self.feed()
+            try:
+                async with asyncio.timeout(TICK_S if fed or self._has_work() else REFRESH_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            self._wake.clear()
+
+    async def feed(self) -> int:
+        """Fill every window once; returns the number of jobs that were published."""
+        now = self._clock.monotonic()
+        if now >= self._refresh_at:
+            self._refresh_at = now + REFRESH_S
+            await self._refresh()
+        fed = await self._feed_due()
+        for name, route in self._routes.items():
+            if len(route.shares):
+                fed += await self._fill(name, route)
+        if self._unsaved and now >= self._save_at:
+            await self._save()
+            self._save_at = now + SAVE_S
+        if fed:
+            self._on_fed(fed)
+        return fed
+
+    def _has_work(self) -> bool:
+        return bool(self._running)
+
+    async def _refresh(self) -> None:
+        """Learn which batches have jobs to be fed; pause and cancel take effect here."""
+        self._running = {
+            batch.id: batch
+            for batch in await self._database.read(batches.in_state, BatchState.RUNNING)
+            if self._only is None or batch.id in self._only
+        }
+        seen: set[tuple[int, str]] = set()
+        for batch_id, name, _ in await self._database.read(manifest.unfed_routes):
+            route = self._routes.get(name)
+            batch = self._running.get(batch_id)
+            if route is None or batch is None:
+                continue
+            cursor = route.cursors.get(batch_id)
+            if cursor is None:
+                cursor = route.cursors[batch_id] = Cursor(self._database, self._reader, batch_id, name)
+            seen.add((batch_id, name))
+            route.shares.add(batch_id, weight=batch.weight, jobs=batch.counts.total)
+        for name, route in self._routes.items():
+            for batch_id in list(route.cursors):
+                if (batch_id, name) not in seen:
+                    route.shares.remove(batch_id)
+                    if batch_id not in self._running:
+                        route.shares.forget(batch_id)
+                        del route.cursors[batch_id]
+
+    async def _feed_due(self) -> int:
+        """Jobs that are due again go before new ones: they are the oldest, and their batch pays for them as well."""
+        space = sum([max(0, await self._space(name, route)) for name, route in self._routes.items()])
+        if not space or not self._running:
+            return 0
+        keys = await self._database.write(due.take_due, self._running.keys(), min(space, 1000))
+        jobs = [job for job in await self._reader.jobs(keys) if job.route in self._routes]
+        for job in jobs:
+            self._charge(self._routes[job.route], job)
+        await self._publish(jobs)
+        return len(jobs)
+
+    async def _fill(self, name: str, route: _Route) -> int:
+        space = await self._space(name, route)
+        jobs: list[Job] = []
+        while len(jobs) < space and (batch_id := route.shares.pick()) is not None:
+            cursor = route.cursors[batch_id]
+            job = await cursor.next()
+            if job is None:
+                route.shares.remove(batch_id)
+                continue
+            self._charge(route, job)
+            jobs.append(job)
+            batch, segment, fed = cursor.position()
+            self._unsaved[batch, segment] = fed
+        await self._publish(jobs)
+        return len(jobs)
+
+    def _charge(self, route: _Route, job: Job) -> None:
+        if job.key.batch_id in route.shares:
+            batch = self._running[job.key.batch_id]
+            outputs = (batch.usage.output_tokens or 0) / max(1, batch.counts.succeeded)
+            need = Charge(input_tokens=len(job.body) / BYTES_PER_TOKEN, output_tokens=outputs)
+            route.shares.charge(job.key.batch_id, cost(need, self._supplies[job.route].rates))
+
+    async def _space(self, name: str, route: _Route) -> int:
+        now = self._clock.monotonic()
+        waiting = await self._transport.waiting(name)
+        consumed = route.published - waiting
+        route.meter.add(consumed - route.consumed, now=now)
+        route.consumed = consumed
+        supply = self._supplies[name]
+        want = target(
+            rate_per_s=route.meter.rate(now=now),
+            free_slots=supply.slots,
+            seconds=self._window_s,
+            allowed_per_s=supply.rates.requests_per_s,
+        )
+        return want - waiting
+
+    async def _publish(self, jobs: list[Job]) -> None:
+        if jobs:
+            await self._transport.publish([Turn(route=job.route, jobs=(job,)) for job in jobs])
+            for job in jobs:
+                self._routes[job.route].published += 1
+
+    async def _save(self) -> None:
+        cursors = [(batch, segment, fed) for (batch, segment), fed in self._unsaved.items()]
+        await self._database.write(manifest.advance, cursors)
+        self._unsaved.clear()

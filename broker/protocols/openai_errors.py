@@ -1,0 +1,224 @@
+"""Error responses of the OpenAI protocol: what went wrong, and where the job may be tried again.
+
+Code fields decide first, the HTTP status second, and the message text only where providers say it nowhere else:
+context length, a request larger than the limit, and limits per day. A status alone is never enough: an empty
+wallet wears 429 as well.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from broker.domain.attempt import CallError, ErrorClass, Scope
+from broker.limits.headers import hint_in_message, retry_hint
+from broker.redaction import excerpt
+
+MESSAGE_LIMIT = 500
+
+# More of a body than any error needs; an oversized page is not parsed.
+_PARSED_BYTES = 1 << 20
+
+_CODES: Mapping[str, ErrorClass] = {
+    code: error_class
+    for error_class, codes in {
+        ErrorClass.SPEND: (
+            "insufficient_quota credit_balance_exhausted billing_hard_limit_reached billing_not_active billing_error "
+            "organization_usage_limit_exceeded enforced_spend_limit_reached contract_spend_limit_reached"
+        ),
+        ErrorClass.RAMP: "slow_down ramp_limit_exceeded",
+        ErrorClass.RATE_LIMITED: (
+            "rate_limit_exceeded rate_limit_error too_many_requests dynamic_request_limited dynamic_token_limited"
+        ),
+        ErrorClass.TOO_LARGE: (
+            "context_length_exceeded model_context_length_exceeded exceed_context_size_error "
+            "request_too_large payload_too_large"
+        ),
+        ErrorClass.CONTENT_FILTER: (
+            "content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked invalid_prompt"
+        ),
+        ErrorClass.NOT_FOUND: "model_not_found deploymentnotfound not_found_error notfounderror",
+        ErrorClass.AUTHENTICATION: (
+            "invalid_api_key incorrect_api_key invalid_authentication authentication_error account_deactivated"
+        ),
+        ErrorClass.PERMISSION: "permission_denied permission_error unsupported_country_region_territory",
+        ErrorClass.OVERLOADED: (
+            "server_is_overloaded overloaded_error engine_overloaded engine_overloaded_error service_unavailable"
+        ),
+        ErrorClass.SERVER_ERROR: "server_error internal_error internal_server_error api_error",
+        ErrorClass.TIMEOUT: "timeout timeout_error request_timeout",
+    }.items()
+    for code in codes.split()
+}
+
+_STATUSES: Mapping[int, ErrorClass] = {
+    401: ErrorClass.AUTHENTICATION,
+    402: ErrorClass.SPEND,
+    403: ErrorClass.PERMISSION,
+    404: ErrorClass.NOT_FOUND,
+    408: ErrorClass.TIMEOUT,
+    409: ErrorClass.SERVER_ERROR,
+    412: ErrorClass.AUTHENTICATION,  # how a suspended account is reported
+    413: ErrorClass.TOO_LARGE,
+    429: ErrorClass.RATE_LIMITED,
+    503: ErrorClass.OVERLOADED,
+    504: ErrorClass.TIMEOUT,
+    524: ErrorClass.TIMEOUT,  # a proxy that gave up waiting
+    529: ErrorClass.OVERLOADED,
+}
+
+_SCOPES: Mapping[ErrorClass, Scope] = {
+    ErrorClass.RATE_LIMITED: Scope.SAME,
+    ErrorClass.RAMP: Scope.SAME,
+    ErrorClass.DAILY_QUOTA: Scope.OTHER,
+    ErrorClass.SPEND: Scope.OTHER,
+    ErrorClass.AUTHENTICATION: Scope.OTHER,
+    ErrorClass.PERMISSION: Scope.OTHER,
+    ErrorClass.NOT_FOUND: Scope.OTHER,
+    ErrorClass.TOO_LARGE: Scope.NEVER,
+    ErrorClass.INVALID_REQUEST: Scope.NEVER,
+    ErrorClass.CONTENT_FILTER: Scope.NEVER,
+}
+_HINTED = frozenset({ErrorClass.RATE_LIMITED, ErrorClass.RAMP, ErrorClass.DAILY_QUOTA, ErrorClass.OVERLOADED})
+
+_CONTEXT = re.compile(
+    r"(?i)maximum context length|context[ _]length|context window|context size|prompt is too long|input is too long"
+)
+_PER_DAY = re.compile(r"(?i)\bper[ -]day\b|\((?:RPD|TPD)\)")
+_LARGER_THAN_LIMIT = re.compile(r"(?i)\blimit:? (\d{1,12})\b.{0,80}?\brequested:? (\d{1,12})\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """What an error body says, whatever its shape."""
+
+    message: str
+    code: str | None = None
+    type: str | None = None
+    status: int | None = None
+    """An HTTP status that the provider put in place of a code."""
+
+
+def error_of(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> CallError:
+    """Why a response that is no success gave no answer; header names are lower case, `now` is epoch seconds."""
+    return _call_error(status, headers, _report(body), now=now)
+
+
+def embedded_error(status: int, headers: Mapping[str, str], error: object, *, now: float) -> CallError:
+    """Why a response with a success status carries an error object; a status inside the object counts."""
+    report = _report_of(error)
+    return _call_error(status, headers, report, now=now, inner_status=report.status)
+
+
+def _call_error(
+    status: int, headers: Mapping[str, str], report: _Report, *, now: float, inner_status: int | None = None
+) -> CallError:
+    error_class = _class_of(inner_status or status, report)
+    code = report.code or report.type
+    return CallError(
+        error_class=error_class,
+        scope=_scope(error_class, report, headers.get("x-should-retry")),
+        message=excerpt(report.message, MESSAGE_LIMIT) or f"HTTP {status} without a message",
+        status=status,
+        code=None if code is None else excerpt(code, 100),
+        wait_s=_hint(error_class, headers, report.message, now),
+    )
+
+
+def _hint(error_class: ErrorClass, headers: Mapping[str, str], message: str, now: float) -> float | None:
+    if error_class is ErrorClass.SPEND:  # waiting does not fill a wallet, whatever a header says
+        return None
+    hint = retry_hint(headers, now)
+    return hint_in_message(message, now) if hint is None and error_class in _HINTED else hint
+
+
+def _class_of(status: int, report: _Report) -> ErrorClass:
+    named = [_named(name) for name in (report.code, report.type)]
+    if ErrorClass.SPEND in named:  # beats a rate limit's name in the other field
+        return ErrorClass.SPEND
+    error_class = named[0] or named[1] or _by_status(status)
+    if error_class is ErrorClass.RATE_LIMITED:
+        if _larger_than_limit(report.message):
+            return ErrorClass.TOO_LARGE
+        if _PER_DAY.search(report.message):
+            return ErrorClass.DAILY_QUOTA
+    if error_class is ErrorClass.INVALID_REQUEST and _CONTEXT.search(report.message):
+        return ErrorClass.TOO_LARGE
+    return error_class
+
+
+def _named(name: str | None) -> ErrorClass | None:
+    if name is None:
+        return None
+    name = name.lower()
+    return ErrorClass.SPEND if name.endswith("_spend_limit_exceeded") else _CODES.get(name)
+
+
+def _by_status(status: int) -> ErrorClass:
+    known = _STATUSES.get(status)
+    if known is not None:
+        return known
+    if status >= 500:
+        return ErrorClass.SERVER_ERROR
+    # A redirect, an interim status or a bare error in a success is neither an answer nor a refusal.
+    return ErrorClass.INVALID_REQUEST if status >= 400 else ErrorClass.MALFORMED_ANSWER
+
+
+def _larger_than_limit(message: str) -> bool:
+    """Whether this one request is more than the whole limit, so that waiting cannot help."""
+    found = _LARGER_THAN_LIMIT.search(message[:4096])
+    return found is not None and int(found[2]) > int(found[1])
+
+
+def _scope(error_class: ErrorClass, report: _Report, should_retry: str | None) -> Scope:
+    scope = _SCOPES.get(error_class, Scope.SAME)
+    if error_class is ErrorClass.TOO_LARGE and _larger_than_limit(report.message):
+        return Scope.OTHER  # too large for this account's limit, not for the model
+    if should_retry == "false" and scope is Scope.SAME:
+        # The provider knows best: a limit then is not about waiting, another fault is final.
+        return Scope.OTHER if error_class in (ErrorClass.RATE_LIMITED, ErrorClass.RAMP) else Scope.NEVER
+    if should_retry == "true" and error_class in (ErrorClass.INVALID_REQUEST, ErrorClass.NOT_FOUND):
+        return Scope.SAME
+    return scope
+
+
+def _report(body: bytes) -> _Report:
+    """Read an error body of any shape, also one that is no JSON (proxies and load balancers answer as they like)."""
+    try:
+        value: object = orjson.loads(body) if len(body) <= _PARSED_BYTES else None
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        inner = value.get("error")
+        return _report_of(inner if isinstance(inner, dict) else value)
+    return _Report(message=body[:4096].decode(errors="replace"))
+
+
+def _report_of(error: object) -> _Report:
+    """Read an error object: nested `{"error": {...}}`, flat, or a bare text; codes may be numbers."""
+    if not isinstance(error, dict):
+        return _Report(message=error if isinstance(error, str) else _shown(error))
+    message = next((error[key] for key in ("message", "error", "detail") if error.get(key)), error)
+    code = error.get("code")
+    inner = error.get("innererror")
+    if code is None and isinstance(inner, dict):
+        code = inner.get("code")
+    kind = error.get("type") or error.get("error_type")
+    number = code if type(code) is int else int(code) if isinstance(code, str) and _is_status(code) else None
+    return _Report(
+        message=message if isinstance(message, str) else _shown(message),
+        code=str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) and code != "" else None,
+        type=kind if isinstance(kind, str) and kind else None,
+        status=number if number is not None and 400 <= number <= 599 else None,
+    )
+
+
+def _is_status(code: str) -> bool:
+    return len(code) == 3 and code.isascii() and code.isdigit()
+
+
+def _shown(value: object) -> str:
+    return orjson.dumps(value)[:4096].decode(errors="replace")

@@ -1,0 +1,138 @@
+"""Makes accounts of account sections: catalog defaults filled in, and what one section alone cannot show checked."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from broker.catalog.lookup import Provider, find, nearest, providers
+from broker.domain.account import Account, Limits, Prices
+from broker.protocols.registry import PROTOCOLS
+from broker.settings.problems import Problem
+from broker.settings.schema import AccountSection
+
+
+def resolve(sections: Sequence[AccountSection], folder: Path) -> tuple[tuple[Account, ...], list[Problem]]:
+    """Make the accounts, and list everything that is wrong with them; use the accounts only when nothing is.
+
+    `folder` is where relative key files start.
+    """
+    problems: list[Problem] = []
+    accounts: list[Account] = []
+    for index, section in enumerate(sections):
+        provider = find(section.provider)
+        if provider is None:
+            problems.append(Problem(path=("accounts", index, "provider"), why=_unknown_provider(section.provider)))
+            continue
+        problems += [Problem(path=("accounts", index, *path), why=why) for path, why in _faults(section, provider)]
+        accounts.append(_account(section, provider, folder))
+    problems += _names(sections)
+    problems += _groups(sections)
+    return _with_group_limits(accounts), problems
+
+
+def _account(section: AccountSection, provider: Provider, folder: Path) -> Account:
+    return Account(
+        name=section.name,
+        provider=provider.name,
+        protocol=section.protocol or provider.protocol,
+        base_url=section.base_url or provider.base_url or "",
+        models=dict(section.models),
+        secret=_anchored(section.api_key, folder),
+        auth_header=provider.auth_header,
+        auth_scheme=provider.auth_scheme,
+        headers=dict(section.headers),
+        limits=Limits(**section.limits.model_dump()),
+        limit_group=section.limit_group or "",
+        charge_mode=section.charge_mode or provider.charge_mode,
+        price_provider=provider.price_provider,
+        prices={model: Prices(**prices.model_dump()) for model, prices in section.prices.items()},
+        timeout_seconds=section.timeout_seconds,
+        worker_concurrency=section.worker_concurrency,
+        workers=section.workers,
+        licence=section.licence,
+    )
+
+
+def _anchored(reference: str | None, folder: Path) -> str | None:
+    if reference is None or not reference.startswith("file:"):
+        return reference
+    return f"file:{folder / Path(reference.removeprefix('file:')).expanduser()}"
+
+
+def _unknown_provider(name: str) -> str:
+    known = providers()
+    close = nearest(name, known)
+    hint = f'; did you mean "{close}"?' if close else ""
+    return (
+        f'unknown provider "{name}"{hint} (known: {", ".join(known)}; '
+        'any other server that speaks the OpenAI protocol is "openai-compatible" with a base_url)'
+    )
+
+
+def _faults(section: AccountSection, provider: Provider) -> Iterable[tuple[tuple[str, ...], str]]:
+    """List what is wrong with one account, by the path of the key."""
+    protocol = section.protocol or provider.protocol
+    if protocol not in PROTOCOLS:
+        yield (
+            ("protocol",),
+            f'protocol "{protocol}" is not supported by this version; supported: {", ".join(PROTOCOLS)}',
+        )
+    if section.base_url is None and provider.base_url is None:
+        yield ("base_url",), f'provider "{provider.name}" needs a base_url, like "{provider.base_url_example}"'
+    if section.api_key is None and provider.needs_key:
+        variable = provider.key_env[0] if provider.key_env else "MY_KEY"
+        yield ("api_key",), f'provider "{provider.name}" needs a key; add `api_key = "env:{variable}"`'
+    for model in section.prices.keys() - section.models.keys():
+        close = nearest(model, section.models)
+        hint = f'did you mean "{close}"?' if close else f"its models are {', '.join(section.models)}"
+        yield ("prices", model), f"is not a model of this account; {hint}"
+
+
+def _names(sections: Sequence[AccountSection]) -> list[Problem]:
+    """Check that names are unique, and never read as a provider: `model@name` must mean one thing."""
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    per_provider = Counter(section.provider for section in sections)
+    for index, section in enumerate(sections):
+        path = ("accounts", index, "name")
+        if section.name in first:
+            why = f'"{section.name}" is already the name of accounts[{first[section.name]}]; choose another'
+            problems.append(Problem(path=path, why=why))
+        first.setdefault(section.name, index)
+        alone = section.name == section.provider and per_provider[section.provider] == 1
+        if section.name in providers() and not alone:
+            why = f'"{section.name}" is also a provider, so `model@{section.name}` could mean either; choose another'
+            problems.append(Problem(path=path, why=why))
+    return problems
+
+
+def _groups(sections: Sequence[AccountSection]) -> list[Problem]:
+    """Check that accounts which share one limit do not declare it differently."""
+    declared: dict[str, tuple[int, Limits]] = {}
+    problems: list[Problem] = []
+    for index, section in enumerate(sections):
+        limits = Limits(**section.limits.model_dump())
+        if limits == Limits():
+            continue
+        group = section.limit_group or section.name
+        first, agreed = declared.setdefault(group, (index, limits))
+        if limits != agreed and sections[first].name != section.name:
+            why = (
+                f'limit group "{group}" has other limits at accounts[{first}] ("{sections[first].name}"); '
+                "a group is limited once: declare the limits at one of its accounts, or the same at all"
+            )
+            problems.append(Problem(path=("accounts", index, "limits"), why=why))
+    return problems
+
+
+def _with_group_limits(accounts: Sequence[Account]) -> tuple[Account, ...]:
+    """Let every account of a group carry the limits that the group declares."""
+    declared: Mapping[str, list[Limits]] = defaultdict(list)
+    for account in accounts:
+        if account.limits != Limits():
+            declared[account.group].append(account.limits)
+    return tuple(
+        replace(account, limits=declared[account.group][0]) if account.group in declared else account
+        for account in accounts
+    )

@@ -1,0 +1,202 @@
+"""The shape of `penstock.toml`: every key, its type, its default and what it means."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from broker.domain.account import ChargeMode
+from broker.settings.checks import account_name, base_url, header_name, header_value, label, secret_reference
+
+
+def _price(value: object) -> object:
+    """Take 0.25, 1 and "0.25" alike, the float by its shortest spelling, which is what the operator wrote."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return value
+    try:
+        return Decimal(str(value))
+    except ArithmeticError as error:
+        raise ValueError("must be a number of US dollars per million tokens") from error
+
+
+def _model_names(value: object) -> object:
+    """Read a plain list as the same names on both sides."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name: name for name in value}
+    return value
+
+
+Label = Annotated[str, AfterValidator(label)]
+AccountName = Annotated[str, AfterValidator(account_name)]
+SecretReference = Annotated[str, AfterValidator(secret_reference)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
+HeaderName = Annotated[str, AfterValidator(header_name)]
+HeaderValue = Annotated[str, AfterValidator(header_value)]
+ModelNames = Annotated[dict[Label, Label], BeforeValidator(_model_names)]
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveCount = Annotated[int, Field(gt=0)]
+Price = Annotated[Decimal, BeforeValidator(_price), Field(ge=0, allow_inf_nan=False)]
+Retries = Annotated[int, Field(ge=0, le=100)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys and wrong types are errors, and no error text quotes a value."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class LimitsSection(Section):
+    """What the account allows; a limit that is left out is unknown, not unlimited."""
+
+    requests_per_minute: PositiveNumber | None = Field(default=None, description="Requests per minute.", examples=[500])
+    tokens_per_minute: PositiveNumber | None = Field(
+        default=None, description="Input and output tokens together, per minute.", examples=[200_000]
+    )
+    input_tokens_per_minute: PositiveNumber | None = Field(
+        default=None, description="Input tokens per minute.", examples=[150_000]
+    )
+    output_tokens_per_minute: PositiveNumber | None = Field(
+        default=None, description="Output tokens per minute.", examples=[50_000]
+    )
+    requests_per_day: PositiveNumber | None = Field(default=None, description="Requests per day.", examples=[10_000])
+    tokens_per_day: PositiveNumber | None = Field(
+        default=None, description="Input and output tokens together, per day.", examples=[50_000_000]
+    )
+    concurrency: PositiveCount | None = Field(
+        default=None, description="Calls in flight at the same time, all workers together.", examples=[64]
+    )
+
+
+class PricesSection(Section):
+    """Prices of one model in US dollars per million tokens; they replace the price list."""
+
+    input: Price = Field(description="Input tokens.", examples=[0.25])
+    output: Price = Field(description="Output tokens, reasoning included.", examples=[2.0])
+    cache_read: Price | None = Field(
+        default=None, description="Input tokens read from a cache; default: the input price.", examples=[0.025]
+    )
+    cache_write: Price | None = Field(
+        default=None, description="Input tokens written to a cache; default: the input price.", examples=[0.25]
+    )
+
+
+class AccountSection(Section):
+    """One account: the unit that a provider limits. Two keys of one organisation are one account."""
+
+    name: AccountName = Field(
+        description="Unique; letters, digits, `.`, `_`, `-`, up to 64. It appears in results and logs.",
+        examples=["openai-team-a"],
+    )
+    provider: Label = Field(description="A provider of the catalog, see below.", examples=["openai"])
+    api_key: SecretReference | None = Field(
+        default=None,
+        description="Where the key is: `env:NAME` or `file:PATH`, never the key itself. A relative path starts at the "
+        "folder of this file.",
+        examples=["env:OPENAI_API_KEY"],
+    )
+    base_url: BaseUrl | None = Field(
+        default=None,
+        description="Where the provider's API is, up to and without `/chat/completions`; default: the catalog's.",
+        examples=["http://127.0.0.1:8000/v1"],
+    )
+    protocol: Label | None = Field(
+        default=None, description="How it is spoken to; default: the provider's.", examples=["openai"]
+    )
+    models: ModelNames = Field(
+        min_length=1,
+        description="Logical name = name at the provider. A list of names means the same on both sides.",
+        examples=[{"gpt-5-mini": "gpt-5-mini"}],
+    )
+    limits: LimitsSection = Field(
+        default=LimitsSection(),
+        description="What the account allows.",
+        examples=[{"requests_per_minute": 500, "concurrency": 64}],
+    )
+    limit_group: Label | None = Field(
+        default=None,
+        description="Accounts that the provider limits together carry the same group; default: the account alone.",
+        examples=["openai-org"],
+    )
+    charge_mode: Annotated[ChargeMode, Field(strict=False)] | None = Field(
+        default=None,
+        description="What counts against token limits: `actual` tokens, or `max_once` (input plus `max_tokens`, never "
+        "refunded); default: the provider's.",
+        examples=["actual"],
+    )
+    timeout_seconds: PositiveNumber = Field(
+        default=600.0, description="Total time for one call, in seconds.", examples=[120]
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={}, description="Extra request headers; never a credential.", examples=[{"X-HF-Bill-To": "my-org"}]
+    )
+    prices: dict[Label, PricesSection] = Field(
+        default={},
+        description="Prices by logical model; they replace the price list.",
+        examples=[{"gpt-5-mini": {"input": 0.25, "output": 2.0}}],
+    )
+    licence: Label | None = Field(
+        default=None, description="Licence of what is served, kept as text.", examples=["non-commercial"]
+    )
+    workers: PositiveCount = Field(default=1, description="Worker processes.", examples=[2])
+    worker_concurrency: PositiveCount = Field(
+        default=64, description="Calls in flight per worker process.", examples=[128]
+    )
+
+
+class RetriesSection(Section):
+    """How often a job is tried again, by what went wrong. Waiting for capacity is never counted."""
+
+    transient: Retries = Field(
+        default=4, description="After overloads, server errors and timeouts that the provider reports.", examples=[4]
+    )
+    unknown: Retries = Field(
+        default=2,
+        description="After calls whose outcome is unknown and may have been paid for; 0 means at most once.",
+        examples=[0],
+    )
+    malformed: Retries = Field(default=2, description="After answers that are incomplete or malformed.", examples=[0])
+
+
+class RunSection(Section):
+    """How a batch is run."""
+
+    retries: RetriesSection = Field(
+        default=RetriesSection(), description="How often a job is tried again.", examples=[{"unknown": 0}]
+    )
+
+
+class Document(Section):
+    """The whole file."""
+
+    accounts: list[AccountSection] = Field(min_length=1, description="At least one account.")
+    run: RunSection = Field(default=RunSection(), description="How a batch is run.")
+
+
+def known_keys(path: tuple[Any, ...]) -> dict[str, str]:
+    """List the keys allowed in the table at that path of the document, with the keys nested one level below them.
+
+    The value is what to write: `requests_per_minute` is allowed in an account as `limits.requests_per_minute`.
+    """
+    section: type[Section] | None = Document
+    for part in path:
+        if isinstance(part, str) and section is not None and part in section.model_fields:
+            section = _section_of(section.model_fields[part].annotation)
+    if section is None:
+        return {}
+    keys: dict[str, str] = {}
+    for name, value in section.model_fields.items():
+        nested = value.annotation
+        if isinstance(nested, type) and issubclass(nested, Section):
+            keys |= {key: f"{name}.{key}" for key in nested.model_fields}
+    return keys | {name: name for name in section.model_fields}
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """Find the section inside `list[AccountSection]`, `dict[str, PricesSection]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _section_of(argument)
+        if found is not None:
+            return found
+    return None

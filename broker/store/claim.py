@@ -1,0 +1,241 @@
+"""CLAIM: many jobs in one transaction; who may call the provider.
+
+A claim inserts the attempt row. The batch row is held by a key-share lock, which recorders do not block, but
+the sweep of a cancelled batch does; the attempt's number, last seen + 1, is in the primary key, so a claim
+that decided on old facts collides instead of being granted.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sqlalchemy import Connection, select
+
+from broker.domain.attempt import AttemptState, ErrorClass
+from broker.domain.batch import BatchState
+from broker.domain.job import JobKey
+from broker.store.sql import JsonRows, Sql
+from broker.store.tables import batches
+
+HEARTBEAT_FRESH_S = 15.0
+"""A worker whose last confirmed heartbeat is older than this starts no call."""
+ALONE_AFTER = 2
+"""A job that was lost with its process this often runs alone in its process."""
+
+
+class Verdict(StrEnum):
+    """The answer to one claim."""
+
+    GRANTED = "granted"
+    """Call. Also the answer to a repeated claim with the same attempt id."""
+    FINISHED = "finished"
+    ELSEWHERE = "elsewhere"
+    """Another attempt is open, or has just won the race: it owns the job's future."""
+    CLOSED = "closed"
+    """The batch may not run any more."""
+    PAUSED = "paused"
+    """The job has been handed back to the feeder."""
+    ALONE = "alone"
+    """The job must run alone; claim again when nothing else runs in this process."""
+    STALE = "stale"
+    """The worker's own heartbeat is too old: neither call nor ack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A wish to call the provider for one job; `attempt_id` is the worker's own."""
+
+    key: JobKey
+    attempt_id: str
+    model: str
+    from_due: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The answer; `number` and `history` (earlier attempts by what went wrong) only when granted."""
+
+    verdict: Verdict
+    number: int = 0
+    history: Mapping[ErrorClass, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who claims."""
+
+    worker_id: str
+    account: str
+    provider: str
+
+
+@dataclass(slots=True)
+class _Past:
+    """The attempts that a job has had."""
+
+    number: int = 0
+    open_attempt: str | None = None
+    history: Counter[ErrorClass] = field(default_factory=Counter)
+
+
+_KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
+_GRANTS = JsonRows("grants", batch_id="bigint", position="bigint", number="int", attempt_id="text", model="text")
+
+_FRESH = Sql("select heartbeat > {now} - :within from workers where worker_id = :worker_id and stopped_at is null")
+_STANDING = Sql(
+    """
+    select k.batch_id, k.position,
+      (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished,
+      (select max(a.number) from attempts a where a.batch_id = k.batch_id and a.position = k.position) as number
+    from {keys} k
+    """,
+    _KEYS,
+)
+_PAST = Sql(
+    """
+    select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.error_class
+    from {keys} k join attempts a on a.batch_id = k.batch_id and a.position = k.position
+    """,
+    _KEYS,
+)
+_INSERT = Sql(
+    """
+    insert into attempts (batch_id, position, number, attempt_id, worker_id, account, provider, model, state, claimed_at)
+    select g.batch_id, g.position, g.number, g.attempt_id, :worker_id, :account, :provider, g.model, 'open', {now}
+    from {grants} g where true order by g.batch_id, g.position
+    on conflict do nothing returning batch_id, position
+    """,
+    _GRANTS,
+)
+_NOT_DUE = Sql(
+    """
+    delete from due where (batch_id, position) in (
+      select d.batch_id, d.position from due d
+      where (d.batch_id, d.position) in (select k.batch_id, k.position from {keys} k) {skip_locked})
+    """,
+    _KEYS,
+)
+_PARK = Sql(
+    """
+    insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now}, 'paused'
+    from {keys} k where true order by k.batch_id, k.position on conflict do nothing
+    """,
+    _KEYS,
+)
+
+
+def claim(connection: Connection, claimant: Claimant, claims: Sequence[Claim]) -> list[Claimed]:
+    """Answer claims of distinct jobs, in their order."""
+    fresh = connection.execute(
+        _FRESH.on(connection), {"worker_id": claimant.worker_id, "within": HEARTBEAT_FRESH_S}
+    ).scalar_one_or_none()
+    if not fresh:
+        return [Claimed(verdict=Verdict.STALE)] * len(claims)
+    states = _batch_states(connection, sorted({claim.key.batch_id for claim in claims}))
+    finished, pasts = _standing(connection, claims)
+    decided = [
+        _decide(claim, states.get(claim.key.batch_id), claim.key in finished, pasts.get(claim.key, _Past()))
+        for claim in claims
+    ]
+    decided = _insert(connection, claimant, claims, decided, pasts)
+    _tidy_due(connection, claims, decided)
+    return decided
+
+
+def _batch_states(connection: Connection, batch_ids: Sequence[int]) -> dict[int, BatchState]:
+    rows = connection.execute(
+        select(batches.c.batch_id, batches.c.state)
+        .where(batches.c.batch_id.in_(batch_ids))
+        .order_by(batches.c.batch_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return {row.batch_id: BatchState(row.state) for row in rows}
+
+
+def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobKey], dict[JobKey, _Past]]:
+    """Which jobs are finished, and what the others have been through."""
+    keys = _KEYS.pack(claim.key for claim in claims)
+    finished: set[JobKey] = set()
+    tried: list[JobKey] = []
+    for row in connection.execute(_STANDING.on(connection), {"keys": keys}):
+        key = JobKey(row.batch_id, row.position)
+        if row.finished:
+            finished.add(key)
+        elif row.number:
+            tried.append(key)
+    pasts: dict[JobKey, _Past] = defaultdict(_Past)
+    if tried:
+        for row in connection.execute(_PAST.on(connection), {"keys": _KEYS.pack(tried)}):
+            past = pasts[JobKey(row.batch_id, row.position)]
+            past.number = max(past.number, row.number)
+            if row.state == AttemptState.OPEN:
+                past.open_attempt = row.attempt_id
+            elif row.error_class:
+                past.history[ErrorClass(row.error_class)] += 1
+    return finished, pasts
+
+
+def _decide(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Claimed:
+    if finished:
+        return Claimed(verdict=Verdict.FINISHED)
+    if past.open_attempt is not None:
+        if past.open_attempt == claim.attempt_id:
+            return Claimed(verdict=Verdict.GRANTED, number=past.number, history=past.history)
+        return Claimed(verdict=Verdict.ELSEWHERE)
+    if state is BatchState.PAUSED:
+        return Claimed(verdict=Verdict.PAUSED)
+    if state is not BatchState.RUNNING:
+        return Claimed(verdict=Verdict.CLOSED)
+    if past.history[ErrorClass.LOST] >= ALONE_AFTER and not claim.alone:
+        return Claimed(verdict=Verdict.ALONE)
+    return Claimed(verdict=Verdict.GRANTED, number=past.number + 1, history=past.history)
+
+
+def _insert(
+    connection: Connection,
+    claimant: Claimant,
+    claims: Sequence[Claim],
+    decided: Sequence[Claimed],
+    pasts: Mapping[JobKey, _Past],
+) -> list[Claimed]:
+    """Insert the granted attempts; a collision means that somebody else was quicker."""
+    new = [
+        (claim, answer)
+        for claim, answer in zip(claims, decided, strict=True)
+        if answer.verdict is Verdict.GRANTED and (claim.key not in pasts or pasts[claim.key].open_attempt is None)
+    ]
+    if not new:
+        return list(decided)
+    rows = connection.execute(
+        _INSERT.on(connection),
+        {
+            "grants": _GRANTS.pack((*claim.key, answer.number, claim.attempt_id, claim.model) for claim, answer in new),
+            "worker_id": claimant.worker_id,
+            "account": claimant.account,
+            "provider": claimant.provider,
+        },
+    )
+    inserted = {JobKey(row.batch_id, row.position) for row in rows}
+    lost = {claim.key for claim, _ in new} - inserted
+    return [
+        Claimed(verdict=Verdict.ELSEWHERE) if claim.key in lost else answer
+        for claim, answer in zip(claims, decided, strict=True)
+    ]
+
+
+def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence[Claimed]) -> None:
+    """A due row ends with the claim that it led to; a job of a paused batch gets one."""
+    settled = [
+        claim.key
+        for claim, answer in zip(claims, decided, strict=True)
+        if claim.from_due and answer.verdict in (Verdict.GRANTED, Verdict.FINISHED)
+    ]
+    parked = [
+        claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is Verdict.PAUSED
+    ]
+    if settled:
+        connection.execute(_NOT_DUE.on(connection), {"keys": _KEYS.pack(settled)})
+    if parked:
+        connection.execute(_PARK.on(connection), {"keys": _KEYS.pack(parked)})

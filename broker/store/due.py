@@ -1,0 +1,87 @@
+"""Due rows: jobs to be fed again, and when."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from broker.domain.batch import BatchState
+from broker.domain.job import JobKey
+from broker.store.sql import JsonRows, Sql
+from broker.store.tables import batches, due
+
+TAKEN_FOR_S = 60.0
+"""A row that was taken but never claimed is due again after this; nothing is lost with a feeder."""
+
+_KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
+_RUNNING = JsonRows("running", batch_id="bigint")
+_TAKE = Sql(
+    """
+    update due set at = {now} + :taken_for, fed_at = {now}
+    where (batch_id, position) in (
+      select d.batch_id, d.position from due d
+      where d.at <= {now} and d.batch_id in (select r.batch_id from {running} r)
+      order by d.at limit :most {skip_locked})
+    returning batch_id, position
+    """,
+    _RUNNING,
+)
+_MAKE_DUE = Sql(
+    """
+    insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now}, :why
+    from {keys} k where true order by k.batch_id, k.position on conflict do nothing
+    """,
+    _KEYS,
+)
+
+
+def take_due(connection: Connection, batch_ids: Collection[int], most: int) -> list[JobKey]:
+    """Take up to `most` due jobs of these batches, earliest first, for publication after the commit."""
+    rows = connection.execute(
+        _TAKE.on(connection),
+        {"taken_for": TAKEN_FOR_S, "most": most, "running": _RUNNING.pack((batch_id,) for batch_id in batch_ids)},
+    )
+    return [JobKey(row.batch_id, row.position) for row in rows]
+
+
+def make_due(connection: Connection, keys: Collection[JobKey], why: str) -> None:
+    """Jobs to be fed again now; one that has a due row keeps it."""
+    connection.execute(_MAKE_DUE.on(connection), {"keys": _KEYS.pack(keys), "why": why})
+
+
+def untake(connection: Connection) -> None:
+    """Everything that was taken and never claimed is due now: the queue it was published to is gone."""
+    connection.execute(_UNTAKE.on(connection))
+
+
+_UNTAKE = Sql("update due set at = {now}, fed_at = null where fed_at is not null")
+
+
+def next_due_in(connection: Connection) -> tuple[int, float | None]:
+    """How many jobs are due now or later, and in how many seconds the first is (zero or below: now)."""
+    running = select(batches.c.batch_id).where(batches.c.state == BatchState.RUNNING)
+    row = connection.execute(
+        select(func.count().label("jobs"), func.min(due.c.at).label("first")).where(due.c.batch_id.in_(running))
+    ).one()
+    if row.first is None:
+        return 0, None
+    at = connection.execute(_CLOCK.on(connection)).scalar_one()
+    return int(row.jobs), float(row.first) - float(at)
+
+
+_CLOCK = Sql("select {now}")
+_STRANDED = Sql(
+    """
+    select k.batch_id, k.position from {keys} k
+    where not exists (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position)
+      and not exists (select 1 from attempts a
+        where a.batch_id = k.batch_id and a.position = k.position and a.finished_at is null)
+      and not exists (select 1 from due d where d.batch_id = k.batch_id and d.position = k.position)
+    """,
+    _KEYS,
+)
+
+
+def stranded(connection: Connection, keys: Sequence[JobKey]) -> list[JobKey]:
+    """Those of `keys` that nobody owns: no result, no open attempt, no due row."""
+    rows = connection.execute(_STRANDED.on(connection), {"keys": _KEYS.pack(keys)})
+    return [JobKey(row.batch_id, row.position) for row in rows]

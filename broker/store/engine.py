@@ -1,0 +1,171 @@
+"""Runs store operations: plain functions over a SQLAlchemy `Connection`, one transaction each.
+
+The same function serves both databases. On SQLite it runs whole in the one writer thread (never statement by
+statement, which would hold the write lock across event loop turns); on PostgreSQL it runs on an asyncpg
+connection. So an operation must not block on anything but its connection, and must be safe to send again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from broker.errors import ConfigError, StoreUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Operation = Callable[Concatenate[Connection, P], T]
+
+_LOST = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+class Database(Protocol):
+    """Where operations run. Every failure of the database arrives as `StoreUnavailable`."""
+
+    url: URL
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one operation in a transaction of its own, committed (durably) when this returns."""
+        ...
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one operation that only reads, without waiting for writers."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what runs, then close every connection."""
+        ...
+
+
+class SQLiteDatabase:
+    """WAL with full synchronisation: one thread writes, another reads."""
+
+    def __init__(self, url: URL, path: Path) -> None:
+        self.url = url
+        self.path = path
+        self._writer = _SQLiteThread(url, "writer", begin="BEGIN IMMEDIATE")
+        self._reader = _SQLiteThread(url, "reader", begin="BEGIN")
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._writer.run(operation, *args, **kwargs)
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._reader.run(operation, *args, **kwargs)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+
+class _SQLiteThread:
+    """One thread with one connection."""
+
+    def __init__(self, url: URL, name: str, *, begin: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
+        self._engine = _sqlite_engine(url, begin)
+
+    async def run(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # A caller that is cancelled stops waiting; the operation itself runs to its commit.
+        call = self._thread.submit(self._in_transaction, operation, *args, **kwargs)
+        return await asyncio.shield(asyncio.wrap_future(call))
+
+    def _in_transaction(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return operation(connection, *args, **kwargs)
+        except _LOST as error:
+            raise StoreUnavailable(_first_line(error)) from error
+
+    async def close(self) -> None:
+        await asyncio.wrap_future(self._thread.submit(self._engine.dispose))
+        self._thread.shutdown(wait=False)
+
+
+def _sqlite_engine(url: URL, begin: str) -> Engine:
+    engine = create_engine(url, pool_size=1, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA busy_timeout = 30000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -32768")  # KiB
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class PostgresDatabase:
+    """READ COMMITTED on asyncpg; plans are settled once, for any table size."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=False,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": 60,
+                "server_settings": {
+                    "application_name": "penstock",
+                    # A plan made while the tables were empty would stay; see docs/explanation/ledger.md.
+                    "plan_cache_mode": "force_generic_plan",
+                    "enable_seqscan": "off",
+                    "jit": "off",
+                },
+            },
+        )
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._transaction() as run:
+            return await run(lambda connection: operation(connection, *args, **kwargs))
+
+    read = write
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Callable[..., Any]]:
+        try:
+            async with self._engine.begin() as connection:
+                yield connection.run_sync
+        except (*_LOST, TimeoutError) as error:
+            raise StoreUnavailable(_first_line(error)) from error
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """`sqlite:///PATH` or `postgresql://…`; raises `ConfigError` for anything else."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(f"--database: {url!r} is no database URL; use sqlite:///PATH or postgresql://…") from error
+    match parsed.get_backend_name():
+        case "sqlite" if parsed.database and parsed.database != ":memory:":
+            return SQLiteDatabase(parsed.set(drivername="sqlite+pysqlite"), Path(parsed.database).resolve())
+        case "sqlite":
+            raise ConfigError("--database: an in-memory database would lose paid answers; use sqlite:///PATH")
+        case "postgresql":
+            return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"))
+        case other:
+            raise ConfigError(f"--database: {other} is not supported; use sqlite:///PATH or postgresql://…")
+
+
+def _first_line(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    return f"{type(origin).__name__}: {str(origin).strip().partition(chr(10))[0]}"[:300]

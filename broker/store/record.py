@@ -1,0 +1,153 @@
+"""RECORD: many reports in one transaction, with all that follows from them.
+
+Lock order everywhere: batches by id, then attempts, results and due rows, then the hourly sums by key. The
+facts are read in a statement of their own, after the batch locks: so they include what the previous holder
+committed. The whole is idempotent; after any doubt about a commit, send the same reports again.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from broker.domain.attempt import AttemptState
+from broker.domain.batch import BatchState
+from broker.domain.job import JobKey
+from broker.domain.report import Report
+from broker.store.plan import BatchFacts, Fact, Plan, plan
+from broker.store.sql import JsonRows, Sql, now
+from broker.store.tables import attempts, batches, due, results, usage_hourly
+
+_REPORTS = JsonRows("reports", batch_id="bigint", position="bigint", number="int")
+_FACTS = Sql(
+    """
+    select r.batch_id, r.position, r.number,
+      (select a.state from attempts a
+        where a.batch_id = r.batch_id and a.position = r.position and a.number = r.number) as attempt_state,
+      (select 1 from results x where x.batch_id = r.batch_id and x.position = r.position) as finished,
+      (select 1 from due d where d.batch_id = r.batch_id and d.position = r.position) as due
+    from {reports} r
+    """,
+    _REPORTS,
+)
+
+_CLOSE_ATTEMPT = (
+    update(attempts)
+    .where(
+        attempts.c.batch_id == bindparam("of_batch"),
+        attempts.c.position == bindparam("of_position"),
+        attempts.c.number == bindparam("of_number"),
+    )
+    .values({
+        name: bindparam(name)
+        for name in (
+            "state", "error_class", "error", "status", "provider_request_id", "sent_at", "finished_at",
+            "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+            "usage_source", "cost", "price_version",
+        )
+    })
+)  # fmt: skip
+_FORGET_DUE = delete(due).where(due.c.batch_id == bindparam("of_batch"), due.c.position == bindparam("of_position"))
+_SUMS = (
+    "attempts", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+    "cost", "unpriced",
+)  # fmt: skip
+_COUNTS = ("succeeded", "failed", "cancelled", "expired")
+_ADD_TO_BATCH = (
+    update(batches)
+    .where(batches.c.batch_id == bindparam("of_batch"))
+    .values(
+        {name: batches.c[name] + bindparam(f"add_{name}", type_=batches.c[name].type) for name in (*_SUMS, *_COUNTS)}
+        | {
+            "state": bindparam("state"),
+            "finished_at": case(
+                (batches.c.finished_at.is_not(None), batches.c.finished_at),
+                else_=bindparam("finished_at", type_=batches.c.finished_at.type),
+            ),
+        }
+    )
+)
+
+
+def record(connection: Connection, reports: Sequence[Report]) -> Plan:
+    """Commit reports; those already counted change nothing. Returns what was decided."""
+    locked = lock_batches(connection, sorted({report.key.batch_id for report in reports}))
+    facts = _read_facts(connection, reports)
+    decided = plan(reports, facts, locked, at=now(connection))
+    write_plan(connection, decided)
+    return decided
+
+
+def lock_batches(connection: Connection, batch_ids: Sequence[int], *, barrier: bool = False) -> dict[int, BatchFacts]:
+    """Lock these batches against every other recorder, in id order; claims go on, unless this is a `barrier`."""
+    columns = (batches.c.batch_id, batches.c.state, batches.c.total, batches.c.project, batches.c.tag)
+    finished = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
+    rows = connection.execute(
+        select(*columns, finished.label("finished"))
+        .where(batches.c.batch_id.in_(batch_ids))
+        .order_by(batches.c.batch_id)
+        .with_for_update(key_share=not barrier)
+    )
+    return {
+        row.batch_id: BatchFacts(
+            state=BatchState(row.state), total=row.total, finished=row.finished, project=row.project, tag=row.tag
+        )
+        for row in rows
+    }
+
+
+def _read_facts(connection: Connection, reports: Sequence[Report]) -> list[Fact]:
+    packed = _REPORTS.pack((*report.key, report.number) for report in reports)
+    rows = connection.execute(_FACTS.on(connection), {"reports": packed})
+    facts = {
+        (row.batch_id, row.position, row.number): Fact(
+            attempt=AttemptState(row.attempt_state) if row.attempt_state else None,
+            finished=row.finished is not None,
+            due=row.due is not None,
+        )
+        for row in rows
+    }
+    return [facts[*report.key, report.number] for report in reports]
+
+
+def write_plan(connection: Connection, decided: Plan) -> None:
+    """Write what was decided; the caller holds the batch locks."""
+    if decided.results:
+        connection.execute(insert(results), decided.results)
+    if decided.attempts:
+        connection.execute(_CLOSE_ATTEMPT, decided.attempts)
+    if decided.not_due:
+        connection.execute(_FORGET_DUE, [_of(key) for key in decided.not_due])
+    if decided.due:
+        put_due(connection, decided.due)
+    if decided.hourly:
+        _add_hourly(connection, decided.hourly)
+    if decided.batches:
+        connection.execute(_ADD_TO_BATCH, decided.batches)
+
+
+def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Hand jobs back: a row per job, rewritten where one exists."""
+    statement = _upsert(connection, due)
+    changed = {"at": statement.excluded.at, "why": statement.excluded.why, "fed_at": None}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[due.c.batch_id, due.c.position], set_=changed),
+        sorted(rows, key=lambda row: (row["batch_id"], row["position"])),
+    )
+
+
+def _add_hourly(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+    statement = _upsert(connection, usage_hourly)
+    added = {name: usage_hourly.c[name] + statement.excluded[name] for name in _SUMS}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=list(usage_hourly.primary_key.columns), set_=added), list(rows)
+    )
+
+
+def _upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _of(key: JobKey) -> dict[str, int]:
+    return {"of_batch": key.batch_id, "of_position": key.position}
+

@@ -1,0 +1,65 @@
+"""Results, read by a cursor that never skips a row."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select, text
+
+from broker.domain.result import Result, ResultState
+from broker.domain.usage import Usage, UsageSource
+from broker.store.tables import results
+
+
+def after(connection: Connection, batch_id: int, seq: int, most: int) -> list[Result]:
+    """Results in the order they were committed, behind a cursor; `seq` is gapless from 1."""
+    return _read(
+        connection,
+        select(results)
+        .where(results.c.batch_id == batch_id, results.c.seq > seq, results.c.seq > text("0"))
+        .order_by(results.c.seq)
+        .limit(most),
+    )
+
+
+def from_position(connection: Connection, batch_id: int, position: int, most: int) -> list[Result]:
+    """Results in input order from a position on: the contiguous prefix only, so it may be empty for now."""
+    found = _read(
+        connection,
+        select(results)
+        .where(results.c.batch_id == batch_id, results.c.position >= position)
+        .order_by(results.c.position)
+        .limit(most),
+    )
+    return [result for expected, result in enumerate(found, position) if result.position == expected]
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[Result]:
+    return [_result(row) for row in connection.execute(query)]
+
+
+def _result(row: Row[Any]) -> Result:
+    return Result(
+        batch_id=row.batch_id,
+        position=row.position,
+        seq=row.seq,
+        custom_id=row.custom_id,
+        state=ResultState(row.state),
+        status=row.status,
+        body=bytes(row.body) if row.body is not None else None,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        request_id=row.request_id,
+        usage=Usage(
+            input_tokens=row.input_tokens,
+            cache_read_tokens=row.cache_read_tokens,
+            cache_write_tokens=row.cache_write_tokens,
+            output_tokens=row.output_tokens,
+            reasoning_tokens=row.reasoning_tokens,
+            source=UsageSource(row.usage_source or UsageSource.MISSING),
+        ),
+        cost=row.cost,
+        account=row.account,
+        provider=row.provider,
+        model=row.model,
+        attempts=row.attempts,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,54 @@
+"""The transport: carries turns to run from the feeder to the workers, in a bounded window.
+
+An implementation owns what was published until it is acked. The caller keeps the truth: losing every turn
+loses no job, because the feeder publishes again whatever is accepted, unfinished and not running.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.domain.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Jobs of one route that are handed over together: one message."""
+
+    route: str
+    jobs: tuple[Job, ...]
+
+
+class Delivery(Protocol):
+    """A turn in a worker's hand. It is acked once each of its jobs is owned by the database; never nacked."""
+
+    @property
+    def turn(self) -> Turn: ...
+
+    async def ack(self) -> None:
+        """Let go of the turn; harmless when repeated, or when the transport has lost it."""
+        ...
+
+
+class Consumer(Protocol):
+    """One worker's end of the transport."""
+
+    def take(self, most_jobs: int) -> list[Delivery]:
+        """What has arrived, up to about `most_jobs` jobs (a turn is never split); never waits."""
+        ...
+
+
+class Transport(Protocol):
+    """The queue of one installation."""
+
+    async def publish(self, turns: Sequence[Turn]) -> None:
+        """Hand turns over; returns when each is safe with the transport."""
+        ...
+
+    def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> Consumer:
+        """Take part in these routes; `arrived` is called whenever a `take` may give something new."""
+        ...
+
+    async def waiting(self, route: str) -> int:
+        """Jobs of this route that were published and not acked yet."""
+        ...

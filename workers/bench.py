@@ -1,0 +1,289 @@
+"""A worker's bench: everything that its pipeline works with, and what each step does to one job."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+
+import orjson
+
+from broker.accounting.pricing import Pricing
+from broker.domain.account import Account
+from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
+from broker.domain.clock import Clock
+from broker.domain.job import Job
+from broker.domain.outcome import Finished, Outcome, RetryPolicy
+from broker.domain.report import Again, Conclusion, Report
+from broker.domain.result import ResultState
+from broker.domain.usage import NO_USAGE, Usage, UsageSource
+from broker.limits.charge import actual_charge, estimated_charge
+from broker.limits.estimate import Estimator
+from broker.limits.facts import request_facts
+from broker.limits.headers import openai_observations
+from broker.limits.port import Charge, Limiter, Settled, Settlement
+from broker.protocols.registry import WireProtocol
+from broker.protocols.splice import with_model
+from broker.redaction import redacted_body
+from broker.store.claim import Claimant
+from broker.store.engine import Database
+from workers.account_health import AccountHealth
+from workers.calls import CALL_ID_HEADER, Calls
+from workers.classify import Verdict, classify
+from workers.endings import Ending, NotConnected, Responded
+from workers.heartbeat import Heartbeat
+from workers.recorder import Recorder
+from workers.retry import account_pause, decide
+from workers.solo import Solo
+from workers.work import Hand, Step, Work
+
+log = logging.getLogger("penstock.worker")
+
+Watch = Callable[[Step, Work], None]
+_NEVER_SENT = CallError(
+    error_class=ErrorClass.NEVER_SENT, scope=Scope.SAME, message="claimed, but not sent: the work was handed back"
+)
+_ABORTED = CallError(
+    error_class=ErrorClass.ABORTED, scope=Scope.SAME, message="the process was told to stop at once during this call"
+)
+_DEFECT = "a defect of ours ended this call ({}); its outcome is unknown"
+
+
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """One worker's tools. `open` holds its claimed jobs until their reports are committed."""
+
+    account: Account
+    protocol: WireProtocol
+    details_default_zero: bool
+    """The provider documents that an absent usage detail means zero."""
+    claimant: Claimant
+    calls: Calls
+    limiter: Limiter
+    estimator: Estimator
+    pricing: Pricing
+    database: Database
+    recorder: Recorder
+    heartbeat: Heartbeat
+    health: AccountHealth
+    solo: Solo
+    policy: RetryPolicy
+    clock: Clock
+    random: Callable[[], float]
+    new_id: Callable[[], str]
+    model_of: Callable[[str], str]
+    """Route to logical model."""
+    shared: Callable[[str], bool]
+    """Whether another account serves this route."""
+    watch: Watch
+    open: dict[str, Work] = field(default_factory=dict)
+    in_flight: int = 0
+    _mean: Charge = field(default_factory=Charge)
+
+    @property
+    def group(self) -> str:
+        return self.account.group
+
+    def appetite(self, held: int) -> int:
+        """How many more jobs to take: free slots, but no more than the declared limits start in half a second."""
+        blocked = self.health.blocked_for(self.clock.monotonic())
+        if blocked > 0:
+            return 0
+        if self.health.reason is not None:  # blocked, and due for a probe
+            return 1 if not held and not self.in_flight else 0
+        free = self.account.worker_concurrency - self.in_flight - held
+        rate = starts_per_second(self.account, self._mean)
+        return free if rate is None else min(free, max(1, ceil(rate / 2)) - held)
+
+    def may_call(self) -> bool:
+        """Whether calls may be started at all."""
+        return self.heartbeat.fresh
+
+    def translate(self, job: Job, hand: Hand) -> Work:
+        """Put a job into the words of this account's provider, and say what it will take."""
+        logical = self.model_of(job.route)
+        model = self.account.models[logical]
+        request = orjson.loads(job.body)
+        facts = request_facts(job.body, request, model=model, batch_id=job.key.batch_id, endpoint=job.endpoint)
+        charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
+        self._mean = _moving(self._mean, charge)
+        return Work(
+            job=job,
+            hand=hand,
+            attempt_id=self.new_id(),
+            model=model,
+            url=self.protocol.url(self.account.base_url, job.endpoint),
+            body=job.body if model == logical == job.route else with_model(job.body, model),
+            items=self.protocol.items_asked_for(job.endpoint, request),
+            facts=facts,
+            charge=charge,
+        )
+
+    async def call(self, work: Work) -> tuple[Ending, Verdict]:
+        """Make the one HTTP request of this attempt, and say what its end means."""
+        if not self.may_call():
+            return NotConnected(reason=_NEVER_SENT.message), Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
+        work.sent_at = self.clock.now()
+        self.in_flight += 1
+        try:
+            self.watch(Step.CALLED, work)
+            ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
+        finally:
+            self.in_flight -= 1
+        self.watch(Step.ANSWERED, work)
+        verdict = classify(
+            ending,
+            work.job.endpoint,
+            self.protocol,
+            items=work.items,
+            details_default_zero=self.details_default_zero,
+            now=self.clock.now(),
+        )
+        return ending, verdict
+
+    async def settle(self, work: Work, ending: Ending, verdict: Verdict) -> bool:
+        """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""
+        usage = verdict.answer.usage if verdict.answer else NO_USAGE
+        actual = actual_charge(usage, self.account.charge_mode, work.charge)
+        settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
+        await self.limiter.settle(self.group, [settlement])
+        if isinstance(ending, Responded) and (seen := openai_observations(ending.headers, self.clock.now())):
+            await self.limiter.observe(self.group, seen, sent_at=work.start_at)
+        if verdict.error is None:
+            self.health.succeeded()
+            self.estimator.learn(work.facts, usage)
+            return False
+        self.health.went_wrong(verdict.error, self.clock.monotonic())
+        pause = account_pause(verdict.error, self.policy)
+        if pause is None or self.health.reason is not None:
+            return self.health.reason is not None
+        if verdict.error.error_class in (ErrorClass.AUTHENTICATION, ErrorClass.PERMISSION):
+            return False  # one alone is not believed
+        await self.limiter.throttle(self.group, hint_s=pause, resource=None, reason=verdict.error.error_class)
+        return True
+
+    async def record(self, work: Work, ending: Ending, verdict: Verdict) -> None:
+        """Decide what becomes of the job, and hand over the report of this attempt."""
+        outcome = decide(
+            verdict,
+            work.history,
+            policy=self.policy,
+            random=self.random(),
+            other_account=self.shared(work.job.route),
+        )
+        await self.recorder.put(self._report(work, ending, verdict, outcome))
+
+    def abort(self, work: Work) -> None:
+        """The process stops at once: this call's outcome will stay unknown, unless its answer is already reported."""
+        verdict = Verdict(state=AttemptState.UNKNOWN, error=_ABORTED)
+        self.recorder.put_nowait(self._closing(work, verdict, Again(in_s=0, why=ErrorClass.ABORTED)))
+
+    async def defect(self, work: Work, problem: Exception) -> None:
+        """Our own code failed around a call: the job goes on by the rules for unknown outcomes."""
+        log.exception("attempt %s of batch %d position %d", work.attempt_id, *work.job.key, exc_info=problem)
+        message = _DEFECT.format(type(problem).__name__)
+        error = CallError(error_class=ErrorClass.OUTCOME_UNKNOWN, scope=Scope.SAME, message=message)
+        verdict = Verdict(state=AttemptState.UNKNOWN, error=error)
+        await self.limiter.settle(self.group, [Settlement(reservation_id=work.attempt_id, how=Settled.USED)])
+        await self.record(work, NotConnected(reason=message), verdict)
+
+    def _report(self, work: Work, ending: Ending, verdict: Verdict, outcome: Outcome) -> Report:
+        match outcome:
+            case Finished(state=state):
+                return self._closing(work, verdict, _conclusion(work, ending, verdict, state))
+            case _:
+                return self._closing(work, verdict, Again(in_s=outcome.due_in_s, why=outcome.why))
+
+    def _closing(self, work: Work, verdict: Verdict, then: Conclusion | Again) -> Report:
+        now = self.clock.now()
+        usage = self._usage(work, verdict)
+        served = verdict.answer.model if verdict.answer else None
+        cost = self.pricing.cost(self.account.name, self.model_of(work.job.route), served, usage, at=now)
+        return Report(
+            key=work.job.key,
+            number=work.number,
+            attempt_id=work.attempt_id,
+            account=self.account.name,
+            provider=self.account.provider,
+            model=work.model,
+            state=verdict.state,
+            then=then,
+            usage=usage,
+            cost=cost.amount if verdict.answer else None,
+            price_version=cost.version if verdict.answer else None,
+            error=verdict.error,
+            request_id=verdict.request_id,
+            sent_at=work.sent_at,
+            finished_at=now,
+        )
+
+    @staticmethod
+    def _usage(work: Work, verdict: Verdict) -> Usage:
+        """The reported usage; for a good answer without any, our estimate, flagged as such."""
+        if verdict.answer is None:
+            return NO_USAGE
+        if verdict.answer.usage.source is not UsageSource.MISSING:
+            return verdict.answer.usage
+        return Usage(
+            input_tokens=round(work.charge.input_tokens),
+            output_tokens=round(work.charge.output_tokens),
+            source=UsageSource.ESTIMATED,
+        )
+
+
+def _settled(verdict: Verdict) -> Settled:
+    match verdict.state:
+        case AttemptState.OK | AttemptState.UNKNOWN:
+            return Settled.USED
+        case AttemptState.FAILED if verdict.error and verdict.error.error_class is ErrorClass.MALFORMED_ANSWER:
+            return Settled.USED
+        case _:
+            sent = verdict.error is None or verdict.error.error_class not in _NOT_SENT
+            return Settled.REJECTED if sent else Settled.NOT_STARTED
+
+
+_NOT_SENT = frozenset({ErrorClass.CONNECTION, ErrorClass.NEVER_SENT})
+
+
+def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> Conclusion:
+    response = ending if isinstance(ending, Responded) else None
+    if verdict.error is None and response is not None:
+        return Conclusion(
+            state=state,
+            custom_id=work.job.custom_id,
+            status=response.status,
+            body=response.body,
+            model=verdict.answer.model if verdict.answer else None,
+        )
+    error = verdict.error or _NEVER_SENT
+    refused = response is not None and not 200 <= response.status < 300  # noqa: PLR2004
+    return Conclusion(
+        state=state,
+        custom_id=work.job.custom_id,
+        status=response.status if response and refused else None,
+        body=redacted_body(response.body) if response and refused else None,
+        error_code=error.code or error.error_class,
+        error_message=error.message,
+    )
+
+
+_SMOOTHING = 0.02
+
+
+def _moving(mean: Charge, charge: Charge) -> Charge:
+    return Charge(
+        input_tokens=mean.input_tokens + _SMOOTHING * (charge.input_tokens - mean.input_tokens),
+        output_tokens=mean.output_tokens + _SMOOTHING * (charge.output_tokens - mean.output_tokens),
+    )
+
+
+def starts_per_second(account: Account, mean: Charge) -> float | None:
+    """How many calls of this mean size the declared limits start per second; `None`: nothing is declared."""
+    limits = account.limits
+    needs: Mapping[str, tuple[float | None, float]] = {
+        "requests": (limits.requests_per_minute, 1.0),
+        "tokens": (limits.tokens_per_minute, mean.input_tokens + mean.output_tokens),
+        "input": (limits.input_tokens_per_minute, mean.input_tokens),
+        "output": (limits.output_tokens_per_minute, mean.output_tokens),
+    }
+    rates = [limit / 60 / need for limit, need in needs.values() if limit is not None and need > 0]
+    return min(rates, default=None)

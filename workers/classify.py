@@ -1,0 +1,106 @@
+"""Decides once what an ending means. Pure.
+
+refused   the provider surely did nothing: not connected, 429, 401, other 4xx
+failed    it answered with an error (5xx, 408, 409), a redirect, or something that is no answer
+unknown   bytes were sent and no full answer came back
+ok        a complete, well-formed answer
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
+from broker.domain.job import Endpoint
+from broker.protocols.answer import Answer
+from broker.protocols.registry import WireProtocol
+from broker.redaction import excerpt
+from workers.endings import CutOff, Ending, NotConnected, Responded
+
+_FAILED_THOUGH_4XX = frozenset({408, 409})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one ending means; exactly one of `error` and `answer` is set, `answer` only when `ok`."""
+
+    state: AttemptState
+    error: CallError | None = None
+    answer: Answer | None = None
+    request_id: str | None = None
+    """The provider's own id of the call, if it gave one."""
+
+
+def classify(
+    ending: Ending,
+    endpoint: Endpoint,
+    protocol: WireProtocol,
+    *,
+    items: int | None = None,
+    details_default_zero: bool = False,
+    now: float,
+) -> Verdict:
+    """Say what an ending means.
+
+    `items`: how many choices or vectors the request asked for (`protocol.items_asked_for`).
+    `details_default_zero`: the provider documents that an absent usage detail means zero. `now`: epoch seconds.
+    """
+    match ending:
+        case Responded():
+            return _of_response(ending, endpoint, protocol, items, now, details_default_zero=details_default_zero)
+        case NotConnected(reason=reason):
+            return Verdict(state=AttemptState.REFUSED, error=_error(ErrorClass.CONNECTION, reason))
+        case CutOff():
+            return _of_cut(ending, protocol, now)
+        case _:
+            assert_never(ending)
+
+
+def _of_response(
+    response: Responded,
+    endpoint: Endpoint,
+    protocol: WireProtocol,
+    items: int | None,
+    now: float,
+    *,
+    details_default_zero: bool,
+) -> Verdict:
+    status, headers = response.status, response.headers
+    request_id = next((headers[name] for name in protocol.request_id_headers if name in headers), None)
+    if request_id is not None:
+        request_id = request_id[:200]
+    if not 200 <= status < 300:
+        error = protocol.error_of(status, headers, response.body, now=now)
+        return Verdict(state=_state(status), error=error, request_id=request_id)
+    understood = protocol.understand(
+        endpoint,
+        response.body,
+        headers=headers,
+        status=status,
+        items=items,
+        details_default_zero=details_default_zero,
+        now=now,
+    )
+    if isinstance(understood, CallError):
+        return Verdict(state=AttemptState.FAILED, error=understood, request_id=request_id)
+    return Verdict(state=AttemptState.OK, answer=understood, request_id=request_id)
+
+
+def _of_cut(cut: CutOff, protocol: WireProtocol, now: float) -> Verdict:
+    if cut.status is not None and not 200 <= cut.status < 300:
+        # The status line is the answer: what was cut is only its explanation.
+        error = protocol.error_of(cut.status, {}, b"", now=now)
+        return Verdict(state=_state(cut.status), error=error)
+    if cut.too_large:
+        return Verdict(
+            state=AttemptState.FAILED, error=_error(ErrorClass.MALFORMED_ANSWER, cut.reason, status=cut.status)
+        )
+    return Verdict(state=AttemptState.UNKNOWN, error=_error(ErrorClass.OUTCOME_UNKNOWN, cut.reason, status=cut.status))
+
+
+def _error(error_class: ErrorClass, reason: str, *, status: int | None = None) -> CallError:
+    return CallError(error_class=error_class, scope=Scope.SAME, message=excerpt(reason, 500), status=status)
+
+
+def _state(status: int) -> AttemptState:
+    refused = 400 <= status < 500 and status not in _FAILED_THOUGH_4XX
+    return AttemptState.REFUSED if refused else AttemptState.FAILED

@@ -1,0 +1,238 @@
+"""The life of a job in a worker, in seven steps.
+
+    consume    take turns, about as many as the account can start in half a second
+    translate  the job into the account's protocol
+    reserve    requests, tokens and a slot at the limiter, for a start time
+    claim      the attempt row, committed just before its start; then the turn is acked
+    call       one HTTP request, in a task of its own, which nothing but its deadline ends
+    settle     tell the limiter what was really used, and what the provider's headers say
+    record     hand the report to the recorder, which commits many at once
+
+Steps one to four run in one loop over many jobs; five to seven in one task per job.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from broker.errors import StoreUnavailable
+from broker.limits.port import Ask, Settled, Settlement
+from broker.store import due
+from broker.store.claim import Claim, Claimed, Verdict, claim
+from broker.transport.port import Consumer
+from workers.bench import Bench
+from workers.work import Hand, Step, Work
+
+HORIZON_S = 0.5
+"""Start times are reserved this far ahead."""
+LEAD_S = 0.025
+"""Jobs are claimed this long before their start: a claim costs less in company, and an early one is a risk."""
+HAND_BACK_S = 2.0
+"""A pause longer than this sends work that has not started back to the feeder."""
+IDLE_S = 1.0
+
+
+class Pipeline:
+    """One worker's loop, from the transport to the recorder."""
+
+    def __init__(self, bench: Bench, consumer: Consumer, changed: asyncio.Event) -> None:
+        self._bench = bench
+        self._consumer = consumer
+        self._changed = changed
+        """Set whenever looking again may be worth it: arrivals, free slots, a stop."""
+        self._hand: deque[Work] = deque()
+        self._timed: deque[Work] = deque()
+        self._suspects: asyncio.Queue[Work] = asyncio.Queue()
+        self._resume_at = 0.0
+        self._stopping = False
+        self.waits_for: str | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Calls between their claim and their report."""
+        return self._bench.in_flight
+
+    def stop(self) -> None:
+        """Start nothing more; `run` returns when what is in flight has been recorded."""
+        self._stopping = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work until `stop`. Cancelled, it reports its calls in flight as aborted."""
+        async with asyncio.TaskGroup() as calls:
+            alone = calls.create_task(self._run_suspects())
+            while not self._stopping:
+                self.consume()
+                await self.reserve()
+                for work in await self.claim(self._about_to_start()):
+                    calls.create_task(self._among_others(work))
+                await self._until_something_changes()
+            alone.cancel()
+            await self.hand_back([*self._timed, *self._hand], "stopped")
+
+    def consume(self) -> None:
+        """Take turns and translate their jobs."""
+        room = self._bench.appetite(len(self._hand) + len(self._timed))
+        if room <= 0 or self._hand or self._bench.clock.monotonic() < self._resume_at:
+            return
+        for delivery in self._consumer.take(room):
+            hand = Hand(delivery)
+            for job in delivery.turn.jobs:
+                work = self._bench.translate(job, hand)
+                self._bench.watch(Step.TRANSLATED, work)
+                self._hand.append(work)
+
+    async def reserve(self) -> None:
+        """Get start times for as many as the limits allow; a longer pause sends the others back."""
+        now = self._bench.clock.monotonic()
+        if not self._hand or now < self._resume_at:
+            return
+        asks = [Ask(reservation_id=work.attempt_id, need=work.charge) for work in self._hand]
+        granted = await self._bench.limiter.reserve(self._bench.group, asks, horizon_s=HORIZON_S)
+        for grant in granted.grants:
+            work = self._hand.popleft()
+            work.start_at = grant.start_at
+            self._bench.watch(Step.RESERVED, work)
+            self._timed.append(work)
+        self.waits_for = granted.why
+        if granted.retry_in is None:
+            return
+        self._resume_at = now + min(granted.retry_in, IDLE_S)
+        if granted.retry_in > HAND_BACK_S and (granted.why or "").startswith("paused"):
+            waiting = [*self._timed, *self._hand]
+            self._timed.clear()
+            self._hand.clear()
+            await self.hand_back(waiting, granted.why or "paused")
+
+    def _about_to_start(self) -> list[Work]:
+        """Take those whose start has come near, unless this worker may not start calls."""
+        if not self._timed or not self._bench.may_call():
+            return []
+        until = self._bench.clock.monotonic() + LEAD_S
+        ready = []
+        while self._timed and self._timed[0].start_at <= until:
+            ready.append(self._timed.popleft())
+        return ready
+
+    async def claim(self, ready: Sequence[Work]) -> list[Work]:
+        """Claim what is about to start; returns what may be called. The rest belongs to others."""
+        if not ready:
+            return []
+        await self._bench.solo.join(len(ready))
+        try:
+            answers = await self._claim(ready, alone=False)
+        except StoreUnavailable as error:
+            self._bench.solo.leave(len(ready))
+            self.waits_for = f"database: {error}"
+            self._timed.extendleft(reversed(ready))  # the same attempt ids: claiming again is safe
+            await self._bench.clock.sleep(IDLE_S)
+            return []
+        granted = [work for work, answer in zip(ready, answers, strict=True) if answer.verdict is Verdict.GRANTED]
+        self._bench.solo.leave(len(ready) - len(granted))
+        return granted
+
+    async def _claim(self, ready: Sequence[Work], *, alone: bool) -> list[Claimed]:
+        bench = self._bench
+        bench.open.update((work.attempt_id, work) for work in ready)
+        claims = [
+            Claim(
+                key=work.job.key,
+                attempt_id=work.attempt_id,
+                model=work.model,
+                from_due=work.job.from_due,
+                alone=alone,
+            )
+            for work in ready
+        ]
+        answers = await bench.database.write(claim, bench.claimant, claims)
+        refused: list[Settlement] = []
+        for work, answer in zip(ready, answers, strict=True):
+            if answer.verdict is Verdict.GRANTED:
+                work.number, work.history = answer.number, answer.history
+                bench.watch(Step.CLAIMED, work)
+            else:
+                del bench.open[work.attempt_id]
+                refused.append(Settlement(reservation_id=work.attempt_id, how=Settled.NOT_STARTED))
+                if answer.verdict is Verdict.ALONE:
+                    self._suspects.put_nowait(work)
+                    continue
+                if answer.verdict is Verdict.STALE:
+                    self._hand.append(work)
+                    continue
+            await work.hand.let_go()
+            bench.watch(Step.ACKED, work)
+        if refused:
+            await bench.limiter.settle(bench.group, refused)
+        return answers
+
+    async def _among_others(self, work: Work) -> None:
+        try:
+            await self._carry_out(work)
+        finally:
+            self._bench.solo.leave()
+            self._changed.set()
+
+    async def _run_suspects(self) -> None:
+        """Jobs that were lost with their process: one at a time, with nothing beside them."""
+        while True:
+            work = await self._suspects.get()
+            async with self._bench.solo.alone():
+                (answer,) = await self._claim([work], alone=True)
+                if answer.verdict is Verdict.GRANTED:
+                    await self._carry_out(work)
+
+    async def _carry_out(self, work: Work) -> None:
+        """Steps five to seven of one claimed job."""
+        bench = self._bench
+        try:
+            await bench.clock.sleep(work.start_at - bench.clock.monotonic())
+            ending, verdict = await bench.call(work)
+            if await bench.settle(work, ending, verdict):
+                await self._start_again()
+            bench.watch(Step.SETTLED, work)
+            await bench.record(work, ending, verdict)
+            bench.watch(Step.RECORDED, work)
+        except asyncio.CancelledError:
+            bench.abort(work)
+            raise
+        except Exception as problem:  # noqa: BLE001 - the job boundary: one job's trouble is not its neighbours'
+            await bench.defect(work, problem)
+
+    async def _start_again(self) -> None:
+        """The account was told to stop: start times given before that are void."""
+        void = list(self._timed)
+        self._timed.clear()
+        self._hand.extendleft(reversed(void))
+        await self._release(void)
+
+    async def hand_back(self, works: Sequence[Work], why: str) -> None:
+        """Write due rows for work that has not started, then let go of its turns."""
+        if not works:
+            return
+        await self._release(works)
+        for work in works:
+            self._bench.open.pop(work.attempt_id, None)
+        try:
+            await self._bench.database.write(due.make_due, [work.job.key for work in works], why)
+        except StoreUnavailable:
+            return  # not acked: these turns come again
+        for work in works:
+            await work.hand.let_go()
+
+    async def _release(self, works: Sequence[Work]) -> None:
+        settlements = [Settlement(reservation_id=work.attempt_id, how=Settled.NOT_STARTED) for work in works]
+        await self._bench.limiter.settle(self._bench.group, settlements)
+
+    async def _until_something_changes(self) -> None:
+        now = self._bench.clock.monotonic()
+        moments = [now + IDLE_S]
+        if self._timed:
+            moments.append(self._timed[0].start_at - LEAD_S if self._bench.may_call() else now + HORIZON_S)
+        if self._resume_at > now:
+            moments.append(self._resume_at)
+        try:
+            async with asyncio.timeout(max(0.0, min(moments) - now)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()

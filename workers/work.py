@@ -1,0 +1,70 @@
+"""One job on its way through a worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from broker.domain.attempt import ErrorClass
+from broker.domain.job import Job
+from broker.limits.facts import RequestFacts
+from broker.limits.port import Charge
+from broker.transport.port import Delivery
+
+
+class Step(StrEnum):
+    """Where a job has got to; emitted to whoever watches, in this order."""
+
+    CONSUMED = "consumed"
+    TRANSLATED = "translated"
+    RESERVED = "reserved"
+    CLAIMED = "claimed"
+    """The attempt row is committed."""
+    ACKED = "acked"
+    CALLED = "called"
+    """About to be sent."""
+    ANSWERED = "answered"
+    SETTLED = "settled"
+    RECORDED = "recorded"
+    """Handed to the recorder."""
+    COMMITTED = "committed"
+
+
+class Hand:
+    """A turn in the worker's hand: acked when the database owns each of its jobs."""
+
+    __slots__ = ("_delivery", "_left")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._left = len(delivery.turn.jobs)
+
+    async def let_go(self) -> None:
+        """One more of its jobs is owned by the database."""
+        self._left -= 1
+        if not self._left:
+            await self._delivery.ack()
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """A job, translated for this worker's account. Filled in step by step."""
+
+    job: Job
+    hand: Hand
+    attempt_id: str
+    model: str
+    """The name at the provider."""
+    url: str
+    body: bytes
+    items: int | None
+    """How many choices or vectors were asked for."""
+    facts: RequestFacts
+    charge: Charge
+    start_at: float = 0.0
+    """Monotonic seconds."""
+    number: int = 0
+    history: Mapping[ErrorClass, int] = field(default_factory=dict)
+    sent_at: float | None = None
+    """Seconds since the epoch."""
+
+

@@ -1,0 +1,78 @@
+"""One worker: bound to one account, from its registration to its goodbye."""
+
+import asyncio
+import logging
+
+from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
+from broker.domain.report import Again, Report
+from broker.domain.route import routes_of
+from broker.errors import StoreUnavailable
+from broker.store import workers as store
+from broker.transport.port import Transport
+from workers.bench import Bench
+from workers.pipeline import Pipeline
+
+log = logging.getLogger("penstock.worker")
+
+
+class Worker:
+    """Runs a pipeline, and keeps its life sign."""
+
+    def __init__(self, bench: Bench, transport: Transport) -> None:
+        self.bench = bench
+        changed = asyncio.Event()
+        account = bench.account
+        routes = routes_of(account.name, account.provider, account.models)
+        self.pipeline = Pipeline(bench, transport.consume(routes, changed.set), changed)
+
+    async def run(self) -> None:
+        """Work until `stop`; then everything that was in flight is recorded, and the goodbye is said."""
+        await self.bench.heartbeat.register()
+        async with self.bench.calls, asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(
+                self.bench.heartbeat.run(lambda: len(self.bench.open), self.close_strangers)
+            )
+            await self.pipeline.run()
+            beating.cancel()
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self.pipeline.stop()
+
+    async def goodbye(self) -> None:
+        """Close what the database holds open for this worker, and say that it is gone. Call it when all is recorded."""
+        await self.close_strangers()
+        await self.bench.database.write(store.stop, self.bench.claimant.worker_id)
+
+    async def close_strangers(self) -> None:
+        """Attempts open in the database that this process does not know were never sent: their claim's answer was lost.
+
+        An attempt that is reported in the meantime is no longer open, so its repeat here changes nothing.
+        """
+        bench = self.bench
+        try:
+            rows = await bench.database.read(store.open_attempts, bench.claimant.worker_id)
+        except StoreUnavailable as error:
+            log.warning("open attempts could not be compared: %s", error)
+            return
+        for attempt_id, (key, number, model) in rows.items():
+            if attempt_id not in bench.open:
+                await bench.recorder.put(
+                    Report(
+                        key=key,
+                        number=number,
+                        attempt_id=attempt_id,
+                        account=bench.account.name,
+                        provider=bench.account.provider,
+                        model=model,
+                        state=AttemptState.REFUSED,
+                        error=_STRANGER,
+                        finished_at=bench.clock.now(),
+                        then=Again(in_s=0, why=ErrorClass.NEVER_SENT),
+                    )
+                )
+
+
+_STRANGER = CallError(
+    error_class=ErrorClass.NEVER_SENT, scope=Scope.SAME, message="claimed, but the claim's answer was lost: never sent"
+)
