@@ -1,14 +1,14 @@
 """Every error this project raises, by who must act.
 
-    BrokerError
-    ├── CallerError            the producer must change the input
-    │   └── IntakeRefused      rows that do not validate, with their line numbers
-    ├── ConfigError            the operator must change the configuration
-    ├── AccountError           an account cannot be used as it is
-    ├── StoreError             the database cannot be used as it is
-    │   ├── DatabaseBusy       another process holds it
-    │   └── StoreUnavailable   it did not answer: send the same again
-    └── IllegalMove            us: a state move that is not in its table
+BrokerError
+├── CallerError            the producer must change the input
+│   └── IntakeRefused      rows that do not validate, with their line numbers
+├── ConfigError            the operator must change the configuration
+├── AccountError           an account cannot be used as it is
+├── StoreError             the database cannot be used as it is
+│   ├── DatabaseBusy       another process holds it
+│   └── StoreUnavailable   it did not answer: send the same again
+└── IllegalMove            us: a state move that is not in its table
 """
 
 

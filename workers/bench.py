@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import orjson
 
@@ -56,6 +57,8 @@ class Bench:
     protocol: WireProtocol
     details_default_zero: bool
     """The provider documents that an absent usage detail means zero."""
+    reads_headers: bool
+    """Whether its rate-limit headers mean what OpenAI's mean."""
     claimant: Claimant
     calls: Calls
     limiter: Limiter
@@ -102,7 +105,7 @@ class Bench:
         """Put a job into the words of this account's provider, and say what it will take."""
         logical = self.model_of(job.route)
         model = self.account.models[logical]
-        request = orjson.loads(job.body)
+        request = _parsed(job.body)
         facts = request_facts(job.body, request, model=model, batch_id=job.key.batch_id, endpoint=job.endpoint)
         charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
         self._mean = _moving(self._mean, charge)
@@ -146,7 +149,11 @@ class Bench:
         actual = actual_charge(usage, self.account.charge_mode, work.charge)
         settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
         await self.limiter.settle(self.group, [settlement])
-        if isinstance(ending, Responded) and (seen := openai_observations(ending.headers, self.clock.now())):
+        if (
+            self.reads_headers
+            and isinstance(ending, Responded)
+            and (seen := openai_observations(ending.headers, self.clock.now()))
+        ):
             await self.limiter.observe(self.group, seen, sent_at=work.start_at)
         if verdict.error is None:
             self.health.succeeded()
@@ -179,7 +186,7 @@ class Bench:
 
     async def defect(self, work: Work, problem: Exception) -> None:
         """Our own code failed around a call: the job goes on by the rules for unknown outcomes."""
-        log.exception("attempt %s of batch %d position %d", work.attempt_id, *work.job.key, exc_info=problem)
+        log.error("attempt %s of batch %d position %d", work.attempt_id, *work.job.key, exc_info=problem)
         message = _DEFECT.format(type(problem).__name__)
         error = CallError(error_class=ErrorClass.OUTCOME_UNKNOWN, scope=Scope.SAME, message=message)
         verdict = Verdict(state=AttemptState.UNKNOWN, error=error)
@@ -255,7 +262,7 @@ def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState
             model=verdict.answer.model if verdict.answer else None,
         )
     error = verdict.error or _NEVER_SENT
-    refused = response is not None and not 200 <= response.status < 300  # noqa: PLR2004
+    refused = response is not None and not 200 <= response.status < 300
     return Conclusion(
         state=state,
         custom_id=work.job.custom_id,
@@ -264,6 +271,15 @@ def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState
         error_code=error.code or error.error_class,
         error_message=error.message,
     )
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    """Read the request, for its facts only; the few bodies that only a laxer parser takes teach nothing."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return request if isinstance(request, dict) else {}
 
 
 _SMOOTHING = 0.02

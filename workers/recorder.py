@@ -103,7 +103,7 @@ class Recorder:
             return
         try:
             await asyncio.to_thread(self._spool.append, unkept)
-        except OSError as error:
-            log.error("the spool cannot be written, %d answers are in memory only: %s", len(unkept), error)
+        except OSError:
+            log.exception("the spool cannot be written, %d answers are in memory only", len(unkept))
         else:
             self._spooled += len(unkept)

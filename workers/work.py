@@ -66,5 +66,3 @@ class Work:
     history: Mapping[ErrorClass, int] = field(default_factory=dict)
     sent_at: float | None = None
     """Seconds since the epoch."""
-
-

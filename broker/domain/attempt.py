@@ -1,7 +1,7 @@
 """An attempt: one provider call, and how it may end.
 
-    open ──▶ ok | refused | failed | discarded
-      └────▶ unknown ──▶ ok | refused | failed | discarded      (a late report)
+open ──▶ ok | refused | failed | discarded
+  └────▶ unknown ──▶ ok | refused | failed | discarded      (a late report)
 """
 
 from dataclasses import dataclass

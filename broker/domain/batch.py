@@ -1,9 +1,9 @@
 """A batch and the moves its state may make.
 
-    receiving ──▶ running ◀──▶ paused
-        │            │           │
-        ▼            ├───────────┴──▶ cancelling ──▶ cancelled
-      failed         └──▶ completed
+receiving ──▶ running ◀──▶ paused
+    │            │           │
+    ▼            ├───────────┴──▶ cancelling ──▶ cancelled
+  failed         └──▶ completed
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,9 @@ class BatchState(StrEnum):
 
 
 MOVES: dict[BatchState, frozenset[BatchState]] = {
-    BatchState.RECEIVING: frozenset({BatchState.RUNNING, BatchState.COMPLETED, BatchState.FAILED, BatchState.CANCELLED}),
+    BatchState.RECEIVING: frozenset(
+        {BatchState.RUNNING, BatchState.COMPLETED, BatchState.FAILED, BatchState.CANCELLED}
+    ),
     BatchState.RUNNING: frozenset({BatchState.PAUSED, BatchState.CANCELLING, BatchState.COMPLETED}),
     BatchState.PAUSED: frozenset({BatchState.RUNNING, BatchState.CANCELLING, BatchState.COMPLETED}),
     BatchState.CANCELLING: frozenset({BatchState.CANCELLED}),

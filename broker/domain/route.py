@@ -8,9 +8,7 @@ from collections.abc import Iterable
 
 def routes_of(account: str, provider: str, models: Iterable[str]) -> frozenset[str]:
     """Every route that an account serves."""
-    return frozenset(
-        route for model in models for route in (model, f"{model}@{provider}", f"{model}@{account}")
-    )
+    return frozenset(route for model in models for route in (model, f"{model}@{provider}", f"{model}@{account}"))
 
 
 def model_of(route: str, models: Iterable[str]) -> str:

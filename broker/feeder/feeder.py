@@ -1,9 +1,9 @@
 """The feeder: keeps a shallow window of every route full, in fair shares over the batches that may run.
 
-    refresh   which batches have work, and of what weight          (each second, and when woken)
-    fill      due jobs first, then the fair pick of the next batch  (a few times a second)
-    publish   turns to the transport
-    advance   cursors in the database, after the transport has them
+refresh   which batches have work, and of what weight          (each second, and when woken)
+fill      due jobs first, then the fair pick of the next batch  (a few times a second)
+publish   turns to the transport
+advance   cursors in the database, after the transport has them
 """
 
 import asyncio
@@ -74,9 +74,7 @@ class Feeder:
         self._on_fed = on_fed
         self._reader = SegmentReader(database)
         now = clock.monotonic()
-        self._routes = {
-            route: _Route(FairShare(bonus), RateMeter(now=now)) for route in supplies
-        }
+        self._routes = {route: _Route(FairShare(bonus), RateMeter(now=now)) for route in supplies}
         self._running: dict[int, Batch] = {}
         self._refresh_at = now
         self._unsaved: dict[tuple[int, int], int] = {}

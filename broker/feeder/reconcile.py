@@ -6,10 +6,10 @@ restart, or after the queue was lost, what is left of the fed jobs has no owner.
 
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
-from broker.store.segment import read_segment, unpack_line
 from broker.store import batches, due, manifest
 from broker.store.engine import Database
 from broker.store.manifest import SegmentRow
+from broker.store.segment import read_segment, unpack_line
 
 
 async def reconcile(database: Database) -> int:

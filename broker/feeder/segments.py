@@ -4,10 +4,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from broker.domain.job import Job, JobKey
-from broker.store.segment import read_segment, unpack_line
 from broker.store import manifest
 from broker.store.engine import Database
 from broker.store.manifest import SegmentRow
+from broker.store.segment import read_segment, unpack_line
 
 CACHED_SEGMENTS = 16
 """Decoded segments kept for due jobs: 16 of up to 4 MiB."""
@@ -68,9 +68,7 @@ class Cursor:
     async def next(self) -> Job | None:
         """The next job; `None` when every job of the segments that are in has been fed."""
         if self._segment is None or self._fed >= self._segment.count:
-            self._segment = await self._database.read(
-                manifest.next_unfed, self._batch_id, self._route, self._number
-            )
+            self._segment = await self._database.read(manifest.next_unfed, self._batch_id, self._route, self._number)
             if self._segment is None:
                 return None
             self._number, self._fed = self._segment.number, self._segment.fed

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Row:
     """Byte for byte as submitted, without a line break."""
 
 
-def read_rows(source: Source, *, routes: frozenset[str]) -> Iterator[Row | Problem]:
+def read_rows(source: Source, *, routes: frozenset[str]) -> Generator[Row | Problem, None, None]:
     """Every row of the source in order, checked; `routes` are those that some account serves.
 
     Memory does not grow with the source. Close the iterator when leaving it early, since it holds the file open.

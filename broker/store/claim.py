@@ -232,9 +232,7 @@ def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence
         for claim, answer in zip(claims, decided, strict=True)
         if claim.from_due and answer.verdict in (Verdict.GRANTED, Verdict.FINISHED)
     ]
-    parked = [
-        claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is Verdict.PAUSED
-    ]
+    parked = [claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is Verdict.PAUSED]
     if settled:
         connection.execute(_NOT_DUE.on(connection), {"keys": _KEYS.pack(settled)})
     if parked:

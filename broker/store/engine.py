@@ -6,9 +6,8 @@ connection. So an operation must not block on anything but its connection, and m
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -74,13 +73,13 @@ class _SQLiteThread:
 
     async def run(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         # A caller that is cancelled stops waiting; the operation itself runs to its commit.
-        call = self._thread.submit(self._in_transaction, operation, *args, **kwargs)
+        call = self._thread.submit(self._in_transaction, lambda connection: operation(connection, *args, **kwargs))
         return await asyncio.shield(asyncio.wrap_future(call))
 
-    def _in_transaction(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _in_transaction(self, operation: Callable[[Connection], T]) -> T:
         try:
             with self._engine.begin() as connection:
-                return operation(connection, *args, **kwargs)
+                return operation(connection)
         except _LOST as error:
             raise StoreUnavailable(_first_line(error)) from error
 
@@ -132,18 +131,13 @@ class PostgresDatabase:
         )
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._transaction() as run:
-            return await run(lambda connection: operation(connection, *args, **kwargs))
-
-    read = write
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Callable[..., Any]]:
         try:
             async with self._engine.begin() as connection:
-                yield connection.run_sync
+                return await connection.run_sync(lambda inner: operation(inner, *args, **kwargs))
         except (*_LOST, TimeoutError) as error:
             raise StoreUnavailable(_first_line(error)) from error
+
+    read = write
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.result import ResultState
-from broker.store.segment import read_segment, unpack_line
 from broker.store import batches, manifest
 from broker.store.plan import BatchFacts, Plan, Row, Sums, batch_row
 from broker.store.record import lock_batches, write_plan
+from broker.store.segment import read_segment, unpack_line
 from broker.store.sql import JsonRows, Sql, now
 
 

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from broker.domain.batch import BatchState, moved
 from broker.domain.job import JobKey
-from broker.store.segment import SegmentDraft, read_segment, unpack_line
 from broker.errors import CallerError
+from broker.store.segment import SegmentDraft, read_segment, unpack_line
 from broker.store.sql import now
 from broker.store.tables import batches, due, projects, results, segments, submissions
 
@@ -134,9 +135,7 @@ def seal(connection: Connection, batch_id: int, total: int) -> BatchState:
     connection.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id)
-        .values(
-            state=state, total=total, accepted_at=at, finished_at=at if state is BatchState.COMPLETED else None
-        )
+        .values(state=state, total=total, accepted_at=at, finished_at=at if state is BatchState.COMPLETED else None)
     )
     return state
 
@@ -152,7 +151,7 @@ def discard(connection: Connection, batch_id: int) -> None:
 def segment_rows(connection: Connection, batch_id: int) -> list[SegmentRow]:
     """All segments of a batch, in their order, without payloads."""
     rows = connection.execute(select(*_HEAD).where(segments.c.batch_id == batch_id).order_by(segments.c.number))
-    return [SegmentRow(**row._mapping) for row in rows]
+    return [_segment_row(row) for row in rows]
 
 
 def next_unfed(connection: Connection, batch_id: int, route: str, behind: int) -> SegmentRow | None:
@@ -168,7 +167,7 @@ def next_unfed(connection: Connection, batch_id: int, route: str, behind: int) -
         .order_by(segments.c.number)
         .limit(1)
     ).first()
-    return SegmentRow(**row._mapping) if row else None
+    return _segment_row(row) if row else None
 
 
 def unfed_routes(connection: Connection) -> list[tuple[int, str, int]]:
@@ -203,7 +202,7 @@ def segments_with(connection: Connection, batch_id: int, position: int) -> list[
         )
         .order_by(segments.c.number)
     )
-    return [SegmentRow(**row._mapping) for row in rows]
+    return [_segment_row(row) for row in rows]
 
 
 def advance(connection: Connection, cursors: Iterable[tuple[int, int, int]]) -> None:
@@ -235,6 +234,18 @@ def custom_ids(connection: Connection, keys: Sequence[JobKey]) -> dict[JobKey, s
     return found
 
 
+def _segment_row(row: Row[Any]) -> SegmentRow:
+    return SegmentRow(
+        batch_id=row.batch_id,
+        number=row.number,
+        route=row.route,
+        first_position=row.first_position,
+        last_position=row.last_position,
+        count=row._mapping["count"],
+        fed=row.fed,
+    )
+
+
 def finished_within(connection: Connection, row: SegmentRow) -> int:
     """Results in a segment's span: as many as its jobs when all are finished (and when no other route shares it)."""
     if row.last_position - row.first_position + 1 != row.count:
@@ -248,3 +259,19 @@ def finished_within(connection: Connection, row: SegmentRow) -> int:
             results.c.position <= row.last_position,
         )
     ).scalar_one()
+
+
+def routes(connection: Connection, batch_id: int) -> list[str]:
+    """The routes that a batch's jobs take."""
+    return list(
+        connection.execute(select(segments.c.route).where(segments.c.batch_id == batch_id).distinct()).scalars()
+    )
+
+
+def submitted(connection: Connection, project: str, submission_id: str) -> int | None:
+    """The batch that a submission made, if there was one."""
+    return connection.execute(
+        select(submissions.c.batch_id).where(
+            submissions.c.project == project, submissions.c.submission_id == submission_id
+        )
+    ).scalar_one_or_none()

@@ -150,4 +150,3 @@ def _upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.
 
 def _of(key: JobKey) -> dict[str, int]:
     return {"of_batch": key.batch_id, "of_position": key.position}
-

@@ -57,7 +57,7 @@ class Money(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None or dialect.name != "sqlite":
-            return value
+            return value  # type: ignore[no-any-return]  # the driver gives Decimal
         return money.from_units(value)
 
 
@@ -74,16 +74,10 @@ def _usage_columns() -> list[Column[Any]]:
 
 def _sum_columns() -> list[Column[Any]]:
     """Sums over attempts that have reported; an unknown bucket adds nothing."""
-    zero = {"nullable": False, "server_default": text("0")}
+    counts = ("attempts", *(column.name for column in _usage_columns()), "unpriced")
     return [
-        Column("attempts", BigInteger, **zero),
-        Column("input_tokens", BigInteger, **zero),
-        Column("cache_read_tokens", BigInteger, **zero),
-        Column("cache_write_tokens", BigInteger, **zero),
-        Column("output_tokens", BigInteger, **zero),
-        Column("reasoning_tokens", BigInteger, **zero),
-        Column("cost", Money, **zero),
-        Column("unpriced", BigInteger, **zero),
+        *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in counts),
+        Column("cost", Money, nullable=False, server_default=text("0")),
     ]
 
 

@@ -129,7 +129,9 @@ def reap(connection: Connection, worker_ids: Collection[str]) -> int:
 
 
 _LOST = CallError(
-    error_class=ErrorClass.LOST, scope=Scope.SAME, message="the process died with this call open; its outcome is unknown"
+    error_class=ErrorClass.LOST,
+    scope=Scope.SAME,
+    message="the process died with this call open; its outcome is unknown",
 )
 
 

@@ -59,7 +59,7 @@ class LocalTransport:
             for wake in self._arrived[route]:
                 wake()
 
-    def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> LocalConsumer:
+    def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> "LocalConsumer":
         for route in routes:
             self._arrived[route].append(arrived)
         return LocalConsumer(self, routes)

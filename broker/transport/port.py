@@ -33,7 +33,7 @@ class Delivery(Protocol):
 class Consumer(Protocol):
     """One worker's end of the transport."""
 
-    def take(self, most_jobs: int) -> list[Delivery]:
+    def take(self, most_jobs: int) -> Sequence[Delivery]:
         """What has arrived, up to about `most_jobs` jobs (a turn is never split); never waits."""
         ...
 

@@ -79,10 +79,10 @@ def upgrade() -> None:
         sa.Column("cache_write_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("reasoning_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("unpriced", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column(
             "cost", sa.Numeric(24, 10).with_variant(sa.Integer(), "sqlite"), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("unpriced", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("accepted_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),
@@ -162,10 +162,10 @@ def upgrade() -> None:
         sa.Column("cache_write_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("reasoning_tokens", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("unpriced", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column(
             "cost", sa.Numeric(24, 10).with_variant(sa.Integer(), "sqlite"), server_default=sa.text("0"), nullable=False
         ),
-        sa.Column("unpriced", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("project", "tag", "account", "provider", "model", "hour", name=op.f("pk_usage_hourly")),
         postgresql_with={"fillfactor": 20},
     )

@@ -247,6 +247,33 @@ def test_a_malformed_fault_says_200_and_is_no_answer(kind: str, is_paid: bool) -
     with_sim(check, faults=always(kind, also_paid=[kind] if is_paid else []))
 
 
+@pytest.mark.parametrize("faults", [{}, always("hang")])
+def test_a_body_nested_too_deeply_is_refused_and_holds_no_slot(faults: Body) -> None:
+    async def check(caller: Caller) -> None:
+        tools = b"[" * 500 + b"]" * 500
+        raw = json.dumps(a_chat(tools=[])).encode().replace(b'"tools": []', b'"tools": ' + tools)
+        for _ in range(2):
+            assert (await caller.post(raw)).status == 400
+        stats: Any = caller.sim.stats()
+        assert (stats["in_flight"], stats["keys"]["sim"]["in_flight"]) == (0, 0)
+
+    with_sim(check, faults=faults, keys=[{"name": "sim", "concurrency": 1}])
+
+
+def test_a_client_that_goes_while_sending_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async def check(caller: Caller) -> None:
+        port = int(caller.sim.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        await until(lambda: caller.sim.stats()["requests"] == 1)
+        writer.transport.abort()
+        assert (await caller.post(a_chat())).status == 200
+        assert caller.sim.stats()["paid"] == 1
+
+    with_sim(check)
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("on_uvloop", [False, True])
 @pytest.mark.parametrize(("kind", "outcomes"), [("reset_before", []), ("reset_after", ["reset_after"])])
 def test_a_reset_is_a_tcp_reset_and_paid_only_after_generating(kind: str, outcomes: list[str], on_uvloop: bool) -> None:

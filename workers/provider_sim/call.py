@@ -21,7 +21,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Refused(BrokerError):  # noqa: N818 - named like its siblings, for what happened
+class Refused(BrokerError):
     """A request that is answered with an error before any limit is touched but its key's own."""
 
     code = "refused"

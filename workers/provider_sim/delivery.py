@@ -40,8 +40,9 @@ async def whole(request: BaseRequest, reply: Reply, headers: Mapping[str, str]) 
 
 async def cut(request: BaseRequest, reply: Reply, headers: Mapping[str, str]) -> StreamResponse:
     """Promise the whole length, send half of it, and close."""
-    response = await _begun(request, reply, headers)
+    response = _opened(reply, headers)
     try:
+        await response.prepare(request)
         await response.write(reply.body[: len(reply.body) // 2])
     except ConnectionError:
         return response
@@ -55,8 +56,9 @@ async def drip(
     request: BaseRequest, reply: Reply, headers: Mapping[str, str], *, clock: Clock, interval_s: float
 ) -> tuple[StreamResponse, Ending]:
     """Send one byte at a time, `interval_s` seconds apart."""
-    response = await _begun(request, reply, headers)
+    response = _opened(reply, headers)
     try:
+        await response.prepare(request)
         for position in range(len(reply.body)):
             await clock.sleep(interval_s)
             if _is_gone(request):
@@ -86,8 +88,7 @@ def _is_gone(request: BaseRequest) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _begun(request: BaseRequest, reply: Reply, headers: Mapping[str, str]) -> StreamResponse:
+def _opened(reply: Reply, headers: Mapping[str, str]) -> StreamResponse:
     response = StreamResponse(status=reply.status, headers=_all_headers(reply, headers))
     response.content_length = len(reply.body)
-    await response.prepare(request)
     return response

@@ -4,7 +4,9 @@ import asyncio
 import math
 from dataclasses import dataclass
 
+import orjson
 from aiohttp.web import BaseRequest, StreamResponse
+from pydantic import JsonValue
 
 from broker.domain.clock import Clock
 from workers.provider_sim import delivery, openai_errors
@@ -102,7 +104,7 @@ class Desk:
         model = str(body["model"])
         if self._config.models and model not in self._config.models:
             raise Refused("unknown_model", openai_errors.no_such_model(model))
-        call = visit.endpoint.read(body)
+        call, identity = _understood(visit, body)
         if key.is_exhausted(now):
             raise Refused("quota_exhausted", openai_errors.quota_exhausted())
         need = _need(call)
@@ -113,7 +115,6 @@ class Desk:
         books.enter(key, now)
         chance, fault = NEUTRAL, None
         if books.is_random:
-            identity = identity_of(visit.endpoint.path, body)
             chance = books.deal(identity)
             fault = books.plan.choose(chance.fault, identity)
         if fault is not None:
@@ -214,6 +215,17 @@ async def _body(request: BaseRequest) -> bytes | None:
         if size > LARGEST_BODY:
             return None
     return b"".join(chunks)
+
+
+def _understood(visit: Visit, body: dict[str, JsonValue]) -> tuple[Call, int]:
+    """Return the call and the identity of its request; raises `Refused`."""
+    try:
+        identity = identity_of(visit.endpoint.path, body) if visit.books.is_random else 0
+        return visit.endpoint.read(body), identity
+    except orjson.JSONEncodeError:
+        # The parser takes deeper nesting than the writer.
+        too_deep = openai_errors.invalid("The JSON body of your request is nested too deeply.")
+        raise Refused("invalid_request", too_deep) from None
 
 
 def _need(call: Call) -> Need:

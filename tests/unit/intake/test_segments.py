@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from broker.domain.job import Endpoint
 from broker.errors import StoreError
 from broker.intake.jsonl import Row
-from broker.intake.segments import SegmentDraft, SegmentPacker, pack_line, read_segment, unpack_line
+from broker.intake.segments import SegmentPacker
+from broker.store.segment import SegmentDraft, pack_line, read_segment, unpack_line
 
 NASTY = st.lists(
     st.sampled_from([',"body":', '"', "\\", ',\\"body\\":', "}", "{", "\u2028", "\n", "😀"]) | st.text(max_size=3)

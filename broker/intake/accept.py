@@ -1,0 +1,170 @@
+"""Accepts a batch file: every row checked, then all of it stored, or nothing.
+
+Strict (the default): one bad row refuses the whole file, with every problem listed. Lenient: bad rows become
+failed results, the others run. Nothing is fed before the last row is in.
+
+The file is packed the same way each time, so an intake that was cut off goes on behind its last stored segment.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from broker.domain.batch import BatchState
+from broker.domain.result import ResultState
+from broker.errors import CallerError
+from broker.intake.duplicates import DuplicateFinder
+from broker.intake.jsonl import Row, read_rows
+from broker.intake.problems import Problem, ProblemReport
+from broker.intake.segments import SegmentPacker
+from broker.intake.source import Source
+from broker.store import manifest
+from broker.store.engine import Database
+from broker.store.finish import Finish, finish
+from broker.store.manifest import NewBatch
+from broker.store.segment import SegmentDraft
+
+SEGMENTS_PER_COMMIT = 4
+REFUSALS_PER_COMMIT = 500
+
+
+class IntakeRefused(CallerError):
+    """Rows that do not validate; `problems` are lines for people, the first hundred."""
+
+    code = "invalid_rows"
+
+    def __init__(self, source: str, bad: int, rows: int, problems: list[str]) -> None:
+        super().__init__(f"{source}: {bad} of {rows} rows cannot be accepted; nothing was started")
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A batch that is in the manifest."""
+
+    batch_id: int
+    state: BatchState
+    known: bool
+    """It was accepted before: this is the same submission again."""
+
+
+async def accept(
+    database: Database,
+    source: Source,
+    new: NewBatch,
+    *,
+    routes: frozenset[str],
+    scratch: Path,
+    lenient: bool = False,
+    replace: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Accepted:
+    """Store a file as a batch, or find the batch that the same submission made.
+
+    Raises `IntakeRefused`, `CallerError` for a file that cannot be read, and `SubmissionConflict` when the
+    submission id belongs to another input and `replace` is not set.
+    """
+    batch_id, state = await database.write(manifest.open_batch, new, replace=replace)
+    if state is not BatchState.RECEIVING:
+        return Accepted(batch_id=batch_id, state=state, known=True)
+    reading = _Reading(source, routes, scratch)
+    try:
+        await _store(database, batch_id, reading, lenient=lenient, progress=progress)
+        if reading.report.total and not lenient:
+            raise IntakeRefused(source.name, reading.report.total, reading.rows, reading.report.lines())
+    except CallerError:
+        await database.write(manifest.discard, batch_id)
+        raise
+    finally:
+        await asyncio.to_thread(reading.close)
+    state = await database.write(manifest.seal, batch_id, reading.rows)
+    return Accepted(batch_id=batch_id, state=state, known=False)
+
+
+class _Reading:
+    """One pass over a file, made in a thread: rows become segments, bad ones problems."""
+
+    def __init__(self, source: Source, routes: frozenset[str], scratch: Path) -> None:
+        self.rows = 0
+        self.report = ProblemReport()
+        self.refused: list[Problem] = []
+        """Problems that were not written yet (lenient)."""
+        self._names = DuplicateFinder(scratch)
+        self._rows = read_rows(source, routes=routes)
+        self._drafts = self._packed(self._rows)
+
+    def next(self, count: int) -> list[SegmentDraft]:
+        """The next few segments; empty at the end of the file."""
+        return list(islice(self._drafts, count))
+
+    def duplicates(self) -> Iterator[Problem]:
+        """Rows whose name was used before; only at the end."""
+        return self._names.duplicates()
+
+    def close(self) -> None:
+        """Let go of the file, also when it was not read to its end."""
+        self._rows.close()
+        self._names.close()
+
+    def refuse(self, problem: Problem) -> None:
+        self.report.add(problem)
+        self.refused.append(problem)
+
+    def _packed(self, rows: Iterable[Row | Problem]) -> Iterator[SegmentDraft]:
+        packer = SegmentPacker()
+        for row in rows:
+            self.rows += 1
+            if isinstance(row, Problem):
+                self.refuse(row)
+                continue
+            self._names.add(row.custom_id, line=row.line, position=row.position)
+            yield from packer.add(row)
+        yield from packer.finish()
+
+
+async def _store(
+    database: Database, batch_id: int, reading: _Reading, *, lenient: bool, progress: Callable[[int], None]
+) -> None:
+    stored = await database.read(manifest.segment_rows, batch_id)
+    number = 0
+    while drafts := await asyncio.to_thread(reading.next, SEGMENTS_PER_COMMIT):
+        progress(reading.rows)
+        await _refuse(database, batch_id, reading, lenient=lenient)
+        known = stored[number : number + len(drafts)]
+        for row, draft in zip(known, drafts, strict=False):
+            if (row.route, row.first_position, row.count) != (draft.route, draft.first_position, draft.count):
+                raise CallerError(
+                    "what was stored of this input by an earlier version does not match it; run with --new"
+                )
+        if new := drafts[len(known) :]:
+            # A bad row refuses the file (strict): what follows is checked, but no longer stored
+            if lenient or not reading.report.total:
+                await database.write(manifest.add_segments, batch_id, number + len(known), new)
+        number += len(drafts)
+    duplicates = reading.duplicates()
+    while problems := await asyncio.to_thread(lambda: list(islice(duplicates, REFUSALS_PER_COMMIT))):
+        for problem in problems:
+            reading.refuse(problem)
+        await _refuse(database, batch_id, reading, lenient=lenient)
+    await _refuse(database, batch_id, reading, lenient=lenient)
+    progress(reading.rows)
+
+
+async def _refuse(database: Database, batch_id: int, reading: _Reading, *, lenient: bool) -> None:
+    """Write the results of bad rows (lenient); a repeat after a crash finds them written."""
+    problems, reading.refused = reading.refused, []
+    if lenient:
+        for start in range(0, len(problems), REFUSALS_PER_COMMIT):
+            ends = [
+                Finish(
+                    position=problem.position,
+                    custom_id=problem.custom_id,
+                    state=ResultState.FAILED,
+                    error_code=problem.code,
+                    error_message=str(problem),
+                )
+                for problem in problems[start : start + REFUSALS_PER_COMMIT]
+            ]
+            await database.write(finish, batch_id, ends)
