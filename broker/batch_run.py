@@ -195,5 +195,3 @@ def _check_paths(options: RunOptions) -> None:
         other = seen.setdefault(path.resolve(), name)
         if other != name:
             raise CallerError(f"{other} and {name} are the same file, {path}; name another one")
-
-

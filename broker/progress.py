@@ -60,7 +60,7 @@ class Observer:
         now = self._engine.clock.monotonic()
         tokens = (batch.usage.input_tokens or 0) + (batch.usage.output_tokens or 0)
         self._seen.append((now, batch.counts.finished, tokens))
-        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_S:  # noqa: PLR2004
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_S:
             self._seen.popleft()
         since, rows, tokens_then = self._seen[0]
         span = max(now - since, 1e-9)

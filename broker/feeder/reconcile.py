@@ -24,7 +24,7 @@ async def reconcile(database: Database) -> int:
 
 
 async def _segment(database: Database, row: SegmentRow) -> int:
-    if await database.read(manifest.finished_within, row) >= row.count:
+    if await database.read(manifest.finished_within, row) >= row.jobs:
         return 0
     payload = await database.read(manifest.payload, row.batch_id, row.number)
     keys = [JobKey(row.batch_id, unpack_line(line)[0]) for line in read_segment(payload)[: row.fed]]

@@ -45,7 +45,7 @@ class SegmentReader:
     @staticmethod
     def _matching(row: SegmentRow, lines: list[bytes], position: int) -> Iterator[Job]:
         # Lines are in the order of their positions; a segment without gaps is addressed directly
-        if row.last_position - row.first_position + 1 == row.count:
+        if row.last_position - row.first_position + 1 == row.jobs:
             lines = lines[position - row.first_position :][:1]
         for line in lines:
             job = job_of(row.batch_id, row.route, line, from_due=True)
@@ -67,7 +67,7 @@ class Cursor:
 
     async def next(self) -> Job | None:
         """The next job; `None` when every job of the segments that are in has been fed."""
-        if self._segment is None or self._fed >= self._segment.count:
+        if self._segment is None or self._fed >= self._segment.jobs:
             self._segment = await self._database.read(manifest.next_unfed, self._batch_id, self._route, self._number)
             if self._segment is None:
                 return None

@@ -134,14 +134,14 @@ async def _store(
         await _refuse(database, batch_id, reading, lenient=lenient)
         known = stored[number : number + len(drafts)]
         for row, draft in zip(known, drafts, strict=False):
-            if (row.route, row.first_position, row.count) != (draft.route, draft.first_position, draft.count):
+            if (row.route, row.first_position, row.jobs) != (draft.route, draft.first_position, draft.count):
                 raise CallerError(
                     "what was stored of this input by an earlier version does not match it; run with --new"
                 )
-        if new := drafts[len(known) :]:
-            # A bad row refuses the file (strict): what follows is checked, but no longer stored
-            if lenient or not reading.report.total:
-                await database.write(manifest.add_segments, batch_id, number + len(known), new)
+        new = drafts[len(known) :]
+        # A bad row refuses the file (strict): what follows is checked, but no longer stored
+        if new and (lenient or not reading.report.total):
+            await database.write(manifest.add_segments, batch_id, number + len(known), new)
         number += len(drafts)
     duplicates = reading.duplicates()
     while problems := await asyncio.to_thread(lambda: list(islice(duplicates, REFUSALS_PER_COMMIT))):

@@ -102,7 +102,8 @@ _PAST = Sql(
 )
 _INSERT = Sql(
     """
-    insert into attempts (batch_id, position, number, attempt_id, worker_id, account, provider, model, state, claimed_at)
+    insert into attempts
+      (batch_id, position, number, attempt_id, worker_id, account, provider, model, state, claimed_at)
     select g.batch_id, g.position, g.number, g.attempt_id, :worker_id, :account, :provider, g.model, 'open', {now}
     from {grants} g where true order by g.batch_id, g.position
     on conflict do nothing returning batch_id, position
@@ -178,19 +179,26 @@ def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobK
 
 
 def _decide(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Claimed:
-    if finished:
-        return Claimed(verdict=Verdict.FINISHED)
-    if past.open_attempt is not None:
-        if past.open_attempt == claim.attempt_id:
-            return Claimed(verdict=Verdict.GRANTED, number=past.number, history=past.history)
-        return Claimed(verdict=Verdict.ELSEWHERE)
-    if state is BatchState.PAUSED:
-        return Claimed(verdict=Verdict.PAUSED)
-    if state is not BatchState.RUNNING:
-        return Claimed(verdict=Verdict.CLOSED)
-    if past.history[ErrorClass.LOST] >= ALONE_AFTER and not claim.alone:
-        return Claimed(verdict=Verdict.ALONE)
+    if past.open_attempt == claim.attempt_id and not finished:
+        return Claimed(verdict=Verdict.GRANTED, number=past.number, history=past.history)
+    if refusal := _refusal(claim, state, finished, past):
+        return Claimed(verdict=refusal)
     return Claimed(verdict=Verdict.GRANTED, number=past.number + 1, history=past.history)
+
+
+def _refusal(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Verdict | None:
+    match state:
+        case _ if finished:
+            return Verdict.FINISHED
+        case _ if past.open_attempt is not None:
+            return Verdict.ELSEWHERE
+        case BatchState.PAUSED:
+            return Verdict.PAUSED
+        case BatchState.RUNNING:
+            suspect = past.history[ErrorClass.LOST] >= ALONE_AFTER
+            return Verdict.ALONE if suspect and not claim.alone else None
+        case _:
+            return Verdict.CLOSED
 
 
 def _insert(

@@ -48,7 +48,7 @@ class SegmentRow:
     route: str
     first_position: int
     last_position: int
-    count: int
+    jobs: int
     fed: int
 
 
@@ -58,7 +58,7 @@ _HEAD = (
     segments.c.route,
     segments.c.first_position,
     segments.c.last_position,
-    segments.c.count,
+    segments.c.jobs,
     segments.c.fed,
 )
 
@@ -117,7 +117,7 @@ def add_segments(connection: Connection, batch_id: int, first_number: int, draft
                 "route": draft.route,
                 "first_position": draft.first_position,
                 "last_position": draft.last_position,
-                "count": draft.count,
+                "jobs": draft.count,
                 "payload": draft.payload,
             }
             for number, draft in enumerate(drafts, first_number)
@@ -162,7 +162,7 @@ def next_unfed(connection: Connection, batch_id: int, route: str, behind: int) -
             segments.c.batch_id == batch_id,
             segments.c.number > behind,
             segments.c.route == route,
-            segments.c.fed < segments.c.count,
+            segments.c.fed < segments.c.jobs,
         )
         .order_by(segments.c.number)
         .limit(1)
@@ -173,9 +173,9 @@ def next_unfed(connection: Connection, batch_id: int, route: str, behind: int) -
 def unfed_routes(connection: Connection) -> list[tuple[int, str, int]]:
     """Batch, route and number of jobs still to be fed, over all batches that may run."""
     rows = connection.execute(
-        select(segments.c.batch_id, segments.c.route, func.sum(segments.c.count - segments.c.fed).label("unfed"))
+        select(segments.c.batch_id, segments.c.route, func.sum(segments.c.jobs - segments.c.fed).label("unfed"))
         .join(batches, batches.c.batch_id == segments.c.batch_id)
-        .where(batches.c.state == BatchState.RUNNING, segments.c.fed < segments.c.count)
+        .where(batches.c.state == BatchState.RUNNING, segments.c.fed < segments.c.jobs)
         .group_by(segments.c.batch_id, segments.c.route)
         .order_by(segments.c.batch_id, segments.c.route)
     )
@@ -234,21 +234,21 @@ def custom_ids(connection: Connection, keys: Sequence[JobKey]) -> dict[JobKey, s
     return found
 
 
-def _segment_row(row: Row[Any]) -> SegmentRow:
+def _segment_row(row: "Row[*tuple[Any, ...]]") -> SegmentRow:
     return SegmentRow(
         batch_id=row.batch_id,
         number=row.number,
         route=row.route,
         first_position=row.first_position,
         last_position=row.last_position,
-        count=row._mapping["count"],
+        jobs=row.jobs,
         fed=row.fed,
     )
 
 
 def finished_within(connection: Connection, row: SegmentRow) -> int:
     """Results in a segment's span: as many as its jobs when all are finished (and when no other route shares it)."""
-    if row.last_position - row.first_position + 1 != row.count:
+    if row.last_position - row.first_position + 1 != row.jobs:
         return 0
     return connection.execute(
         select(func.count())

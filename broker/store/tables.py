@@ -134,7 +134,7 @@ segments = Table(
     Column("route", String, nullable=False),
     Column("first_position", BigInteger, nullable=False),
     Column("last_position", BigInteger, nullable=False),
-    Column("count", Integer, nullable=False),
+    Column("jobs", Integer, nullable=False),
     Column("fed", Integer, nullable=False, server_default=text("0")),
     Column("payload", LargeBinary, nullable=False),
     PrimaryKeyConstraint("batch_id", "number"),
