@@ -13,6 +13,7 @@ from broker.store.plan import BatchFacts, Plan, Row, Sums, batch_row
 from broker.store.record import lock_batches, write_plan
 from broker.store.segment import read_segment, unpack_line
 from broker.store.sql import JsonRows, Sql, now
+from broker.store.tables import results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def _finish(connection: Connection, batch_id: int, facts: BatchFacts, ends: Sequ
 
 
 def _row(key: JobKey, end: Finish, seq: int, at: float) -> Row:
-    return {
+    return dict.fromkeys(results.c.keys()) | {
         "batch_id": key.batch_id,
         "position": key.position,
         "seq": seq,

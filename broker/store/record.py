@@ -14,6 +14,7 @@ from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Report
+from broker.store.bulk import Bulk
 from broker.store.plan import BatchFacts, Fact, Plan, plan
 from broker.store.sql import JsonRows, Sql, now
 from broker.store.tables import attempts, batches, due, results, usage_hourly
@@ -47,6 +48,8 @@ _CLOSE_ATTEMPT = (
         )
     })
 )  # fmt: skip
+_RESULTS = Bulk(insert(results))
+_ATTEMPTS = Bulk(_CLOSE_ATTEMPT)
 _FORGET_DUE = delete(due).where(due.c.batch_id == bindparam("of_batch"), due.c.position == bindparam("of_position"))
 _SUMS = (
     "attempts", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
@@ -100,12 +103,10 @@ def _read_facts(connection: Connection, reports: Sequence[Report]) -> list[Fact]
     packed = _REPORTS.pack((*report.key, report.number) for report in reports)
     rows = connection.execute(_FACTS.on(connection), {"reports": packed})
     facts = {
-        (row.batch_id, row.position, row.number): Fact(
-            attempt=AttemptState(row.attempt_state) if row.attempt_state else None,
-            finished=row.finished is not None,
-            due=row.due is not None,
+        (batch_id, position, number): Fact(
+            attempt=AttemptState(state) if state else None, finished=finished is not None, due=due is not None
         )
-        for row in rows
+        for batch_id, position, number, state, finished, due in rows
     }
     return [facts[*report.key, report.number] for report in reports]
 
@@ -113,9 +114,9 @@ def _read_facts(connection: Connection, reports: Sequence[Report]) -> list[Fact]
 def write_plan(connection: Connection, decided: Plan) -> None:
     """Write what was decided; the caller holds the batch locks."""
     if decided.results:
-        connection.execute(insert(results), decided.results)
+        _RESULTS.execute(connection, decided.results)
     if decided.attempts:
-        connection.execute(_CLOSE_ATTEMPT, decided.attempts)
+        _ATTEMPTS.execute(connection, decided.attempts)
     if decided.not_due:
         connection.execute(_FORGET_DUE, [_of(key) for key in decided.not_due])
     if decided.due:
