@@ -17,6 +17,7 @@ from aiohttp.payload import Payload
 
 from broker.domain.account import Account
 from broker.redaction import Secret, excerpt
+from workers.deadlines import Deadlines
 from workers.endings import CutOff, Ending, NotConnected, Responded
 
 CALL_ID_HEADER = "X-Client-Request-Id"
@@ -101,6 +102,7 @@ class Calls:
         together; `max_body_bytes` counts what a body decompresses to.
         """
         self._timeout_seconds = timeout_seconds
+        self._deadlines = Deadlines(timeout_seconds)
         self._max_body_bytes = max_body_bytes
         fixed = {
             "user-agent": USER_AGENT,
@@ -138,15 +140,18 @@ class Calls:
         """
         upload = _Upload(body)
         response: ClientResponse | None = None
+        deadline = self._deadlines.start()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._session.post(url, data=upload, headers=headers, allow_redirects=False)
-                return await self._received(response)
-        except TimeoutError as problem:
-            reason = str(problem) or f"no complete response within {self._timeout_seconds:g} s"
+            response = await self._session.post(url, data=upload, headers=headers, allow_redirects=False)
+            return await self._received(response)
+        except asyncio.CancelledError:
+            if not deadline.was_it():
+                raise
+            reason = f"no complete response within {self._timeout_seconds:g} s"
         except Exception as problem:  # noqa: BLE001  (an exception that escaped would lose the fact that we may have to pay)
             reason = f"{type(problem).__name__}: {problem}"
         finally:
+            self._deadlines.finish(deadline)
             if response is not None and not response.closed:
                 response.close()  # the rest of the body is not wanted, so the connection cannot be used again
         reason = excerpt(reason, _REASON_LIMIT)
@@ -173,8 +178,7 @@ class Calls:
             body = b"".join(pieces)
         elif len(body) > cap:
             return self._too_large(response)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Responded(status=response.status, headers=headers, body=body)
+        return Responded(status=response.status, headers=response.headers, body=body)
 
     def _too_large(self, response: ClientResponse) -> CutOff:
         reason = f"the response body passed the cap of {self._max_body_bytes} bytes"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responded:
-    """A complete response came back, whatever it says. Header names are lower case."""
+    """A complete response came back, whatever it says. Headers are looked up by lower-case names."""
 
     status: int
     headers: Mapping[str, str]

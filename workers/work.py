@@ -14,8 +14,8 @@ from broker.transport.port import Delivery
 class Step(StrEnum):
     """Where a job has got to; emitted to whoever watches, in this order."""
 
-    CONSUMED = "consumed"
     TRANSLATED = "translated"
+    """Taken from its turn, and put into the provider's words."""
     RESERVED = "reserved"
     CLAIMED = "claimed"
     """The attempt row is committed."""

@@ -28,11 +28,12 @@ def ending_of(handler: Handler, body: bytes = BODY) -> Ending:
     return asyncio.run(main())
 
 
-def test_a_complete_response_comes_back_with_lower_case_headers() -> None:
+def test_a_complete_response_comes_back_with_headers_to_be_looked_up_in_lower_case() -> None:
     ending = ending_of(says(response(ANSWER, "X-Request-ID: r1", status="429 Too Many Requests")))
-    assert ending == Responded(
-        status=429, headers={"content-length": str(len(ANSWER)), "x-request-id": "r1"}, body=ANSWER
-    )
+    assert isinstance(ending, Responded)
+    assert (ending.status, ending.body) == (429, ANSWER)
+    assert ending.headers.get("x-request-id") == "r1"
+    assert ending.headers.get("content-length") == str(len(ANSWER))
 
 
 def test_a_chunked_and_compressed_body_is_put_together() -> None:
