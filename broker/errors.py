@@ -5,9 +5,11 @@ BrokerError
 │   └── IntakeRefused      rows that do not validate, with their line numbers
 ├── ConfigError            the operator must change the configuration
 ├── AccountError           an account cannot be used as it is
+├── TransportUnavailable   the queue did not take the turns: publish again
 ├── StoreError             the database cannot be used as it is
 │   ├── DatabaseBusy       another process holds it
-│   └── StoreUnavailable   it did not answer: send the same again
+│   ├── StoreUnavailable   it did not answer: send the same again
+│   └── StoreRefused       it will never take these values
 └── IllegalMove            us: a state move that is not in its table
 """
 
@@ -63,3 +65,9 @@ class StoreUnavailable(StoreError):
 
     code = "database_unavailable"
     retryable = True
+
+
+class StoreRefused(StoreError):
+    """The database will never take these values: sending them again changes nothing."""
+
+    code = "database_refused"

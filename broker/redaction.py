@@ -43,7 +43,8 @@ def redact(text: str) -> str:
 
 def excerpt(text: str, limit: int) -> str:
     """Redact, then cut to `limit` characters: masked before it is cut, so that no key is halved."""
-    shown = redact(text[: 2 * limit + 1024]).strip()
+    # Header bytes that are no UTF-8 arrive as half surrogates, which can be neither stored nor sent on
+    shown = redact(text[: 2 * limit + 1024].encode("utf-8", "replace").decode()).strip()
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

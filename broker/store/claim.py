@@ -95,7 +95,8 @@ _STANDING = Sql(
 )
 _PAST = Sql(
     """
-    select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.error_class
+    select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.error_class,
+      (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished
     from {keys} k join attempts a on a.batch_id = k.batch_id and a.position = k.position
     """,
     _KEYS,
@@ -106,7 +107,7 @@ _INSERT = Sql(
       (batch_id, position, number, attempt_id, worker_id, account, provider, model, state, claimed_at)
     select g.batch_id, g.position, g.number, g.attempt_id, :worker_id, :account, :provider, g.model, 'open', {now}
     from {grants} g where true order by g.batch_id, g.position
-    on conflict do nothing returning batch_id, position
+    on conflict do nothing returning attempt_id
     """,
     _GRANTS,
 )
@@ -121,14 +122,15 @@ _NOT_DUE = Sql(
 _PARK = Sql(
     """
     insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now}, 'paused'
-    from {keys} k where true order by k.batch_id, k.position on conflict do nothing
+    from {keys} k where true order by k.batch_id, k.position
+    on conflict (batch_id, position) do update set at = excluded.at, why = excluded.why, fed_at = null
     """,
     _KEYS,
 )
 
 
 def claim(connection: Connection, claimant: Claimant, claims: Sequence[Claim]) -> list[Claimed]:
-    """Answer claims of distinct jobs, in their order."""
+    """Answer claims, in their order; attempt ids are distinct, and of two claims of one job at most one is granted."""
     fresh = connection.execute(
         _FRESH.on(connection), {"worker_id": claimant.worker_id, "within": HEARTBEAT_FRESH_S}
     ).scalar_one_or_none()
@@ -169,7 +171,10 @@ def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobK
     pasts: dict[JobKey, _Past] = defaultdict(_Past)
     if tried:
         for row in connection.execute(_PAST.on(connection), {"keys": _KEYS.pack(tried)}):
-            past = pasts[JobKey(row.batch_id, row.position)]
+            key = JobKey(row.batch_id, row.position)
+            if row.finished:  # since the last statement: an attempt that has ended meanwhile may have brought it
+                finished.add(key)
+            past = pasts[key]
             past.number = max(past.number, row.number)
             if row.state == AttemptState.OPEN:
                 past.open_attempt = row.attempt_id
@@ -225,10 +230,10 @@ def _insert(
             "provider": claimant.provider,
         },
     )
-    inserted = {JobKey(row.batch_id, row.position) for row in rows}
-    lost = {claim.key for claim, _ in new} - inserted
+    # By attempt, not by job: a job that came twice in one claim has one winner
+    lost = {claim.attempt_id for claim, _ in new} - set(rows.scalars())
     return [
-        Claimed(verdict=Verdict.ELSEWHERE) if claim.key in lost else answer
+        Claimed(verdict=Verdict.ELSEWHERE) if claim.attempt_id in lost else answer
         for claim, answer in zip(claims, decided, strict=True)
     ]
 

@@ -19,7 +19,7 @@ _TAKE = Sql(
     update due set at = {now} + :taken_for, fed_at = {now}
     where (batch_id, position) in (
       select d.batch_id, d.position from due d
-      where d.at <= {now} and d.batch_id in (select r.batch_id from {running} r)
+      where d.at <= (select {now}) and d.batch_id in (select r.batch_id from {running} r)
       order by d.at limit :most {skip_locked})
     returning batch_id, position
     """,
@@ -28,7 +28,11 @@ _TAKE = Sql(
 _MAKE_DUE = Sql(
     """
     insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now}, :why
-    from {keys} k where true order by k.batch_id, k.position on conflict do nothing
+    from {keys} k where not exists (
+      select 1 from results r where r.batch_id = k.batch_id and r.position = k.position)
+    order by k.batch_id, k.position
+    on conflict (batch_id, position) do update set at = excluded.at, why = excluded.why, fed_at = null
+    where due.fed_at is not null
     """,
     _KEYS,
 )
@@ -44,8 +48,13 @@ def take_due(connection: Connection, batch_ids: Collection[int], most: int) -> l
 
 
 def make_due(connection: Connection, keys: Collection[JobKey], why: str) -> None:
-    """Jobs to be fed again now; one that has a due row keeps it."""
+    """Jobs to be fed again now, but for finished ones; a due row that was never taken keeps its time."""
     connection.execute(_MAKE_DUE.on(connection), {"keys": _KEYS.pack(keys), "why": why})
+
+
+def postpone(connection: Connection, keys: Collection[JobKey], for_s: float) -> None:
+    """Due again in so many seconds: they were taken, but their queue has no room."""
+    connection.execute(_POSTPONE.on(connection), {"keys": _KEYS.pack(keys), "for_s": for_s})
 
 
 def untake(connection: Connection) -> None:
@@ -53,6 +62,16 @@ def untake(connection: Connection) -> None:
     connection.execute(_UNTAKE.on(connection))
 
 
+_POSTPONE = Sql(
+    """
+    update due set at = {now} + :for_s, fed_at = null
+    where (batch_id, position) in (
+      select d.batch_id, d.position from due d
+      where (d.batch_id, d.position) in (select k.batch_id, k.position from {keys} k)
+        and d.fed_at is not null {skip_locked})
+    """,
+    _KEYS,
+)
 _UNTAKE = Sql("update due set at = {now}, fed_at = null where fed_at is not null")
 
 

@@ -6,6 +6,8 @@ connection. So an operation must not block on anything but its connection, and m
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,20 +16,23 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from broker.errors import ConfigError, StoreUnavailable
+from broker.errors import ConfigError, StoreRefused, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Operation = Callable[Concatenate[Connection, P], T]
 
 _LOST = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_REFUSED = (IntegrityError, DataError, OverflowError, UnicodeError)
+"""The values are at fault. SQLite raises OverflowError for a number above 64 bits, both UnicodeError for surrogates."""
+_WAL_TRIES = 100
 
 
 class Database(Protocol):
-    """Where operations run. Every failure of the database arrives as `StoreUnavailable`."""
+    """Where operations run. A failure arrives as `StoreUnavailable`, values it cannot take as `StoreRefused`."""
 
     url: URL
 
@@ -50,8 +55,8 @@ class SQLiteDatabase:
     def __init__(self, url: URL, path: Path) -> None:
         self.url = url
         self.path = path
-        self._writer = _SQLiteThread(url, "writer", begin="BEGIN IMMEDIATE")
-        self._reader = _SQLiteThread(url, "reader", begin="BEGIN")
+        self._writer = _SQLiteThread(url, "writer", begin="BEGIN IMMEDIATE", cache_mib=32)
+        self._reader = _SQLiteThread(url, "reader", begin="BEGIN", cache_mib=8)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._writer.run(operation, *args, **kwargs)
@@ -67,9 +72,9 @@ class SQLiteDatabase:
 class _SQLiteThread:
     """One thread with one connection."""
 
-    def __init__(self, url: URL, name: str, *, begin: str) -> None:
+    def __init__(self, url: URL, name: str, *, begin: str, cache_mib: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
-        self._engine = _sqlite_engine(url, begin)
+        self._engine = _sqlite_engine(url, begin, cache_mib)
 
     async def run(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         # A caller that is cancelled stops waiting; the operation itself runs to its commit.
@@ -80,6 +85,8 @@ class _SQLiteThread:
         try:
             with self._engine.begin() as connection:
                 return operation(connection)
+        except _REFUSED as error:
+            raise StoreRefused(_first_line(error)) from error
         except _LOST as error:
             raise StoreUnavailable(_first_line(error)) from error
 
@@ -88,16 +95,16 @@ class _SQLiteThread:
         self._thread.shutdown(wait=False)
 
 
-def _sqlite_engine(url: URL, begin: str) -> Engine:
+def _sqlite_engine(url: URL, begin: str, cache_mib: int) -> Engine:
     engine = create_engine(url, pool_size=1, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         connection.execute("PRAGMA busy_timeout = 30000")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -32768")  # KiB
+        connection.execute(f"PRAGMA cache_size = -{cache_mib * 1024}")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
@@ -105,6 +112,18 @@ def _sqlite_engine(url: URL, begin: str) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn write-ahead logging on; for a new file that takes a lock which no busy timeout waits for."""
+    for _ in range(_WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(0.05)  # in a database thread, and only while another process makes the same file
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 class PostgresDatabase:
@@ -134,6 +153,8 @@ class PostgresDatabase:
         try:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(lambda inner: operation(inner, *args, **kwargs))
+        except _REFUSED as error:
+            raise StoreRefused(_first_line(error)) from error
         except (*_LOST, TimeoutError) as error:
             raise StoreUnavailable(_first_line(error)) from error
 

@@ -12,7 +12,7 @@ import asyncpg
 from broker.errors import DatabaseBusy, StoreUnavailable
 from broker.store.engine import Database, PostgresDatabase, SQLiteDatabase
 
-_ADVISORY_KEY = 0x70656E73746F636B  # "penstock"
+ADVISORY_KEY = 0x70656E73746F636B  # "penstock"
 
 
 @asynccontextmanager
@@ -55,14 +55,14 @@ async def _advisory_held(database: PostgresDatabase) -> AsyncIterator[None]:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StoreUnavailable(f"{database.url.host}: {error}") from error
     try:
-        if not await connection.fetchval("select pg_try_advisory_lock($1)", _ADVISORY_KEY):
+        if not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_KEY):
             holder = await connection.fetchval(
                 """
                 select a.application_name from pg_locks l join pg_stat_activity a using (pid)
                 where l.locktype = 'advisory' and l.granted
                   and (l.classid::bigint << 32) + l.objid::bigint = $1 limit 1
                 """,
-                _ADVISORY_KEY,
+                ADVISORY_KEY,
             )
             raise DatabaseBusy(
                 f"{database.url.database} is in use by {holder or 'another process'}; "

@@ -207,7 +207,7 @@ def segments_with(connection: Connection, batch_id: int, position: int) -> list[
 
 def advance(connection: Connection, cursors: Iterable[tuple[int, int, int]]) -> None:
     """Move feed cursors (batch, segment, jobs fed), forward only."""
-    for batch_id, number, fed in cursors:
+    for batch_id, number, fed in sorted(cursors):  # batches in id order, as everywhere
         this = (segments.c.batch_id == batch_id, segments.c.number == number)
         before = connection.execute(select(segments.c.fed).where(*this)).scalar_one()
         if fed > before:

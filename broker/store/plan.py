@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from broker.domain.attempt import AttemptState, moved
-from broker.domain.batch import BatchState, when_all_finished
+from broker.domain.batch import TERMINAL, BatchState, when_all_finished
 from broker.domain.job import JobKey
 from broker.domain.money import ZERO
 from broker.domain.report import Again, Conclusion, Report
@@ -134,7 +134,8 @@ def plan(reports: Sequence[Report], facts: Sequence[Fact], batches: Mapping[int,
 
 def batch_row(batch_id: int, facts: BatchFacts, counts: Mapping[ResultState, int], sums: Sums, at: float) -> Row:
     """Parameters of the one update of a batch; its state moves when nothing is left to finish."""
-    ended = facts.finished + sum(counts.values()) >= facts.total and facts.state is not BatchState.RECEIVING
+    may_end = facts.state is not BatchState.RECEIVING and facts.state not in TERMINAL
+    ended = may_end and facts.finished + sum(counts.values()) >= facts.total
     return {
         "of_batch": batch_id,
         **sums.row("add_"),
@@ -203,9 +204,9 @@ def _attempt_row(report: Report, state: AttemptState) -> Row:
         "of_number": report.number,
         "state": state,
         "error_class": error.error_class if error else None,
-        "error": error.message if error else None,
+        "error": _text(error.message) if error else None,
         "status": error.status if error else None,
-        "provider_request_id": report.request_id,
+        "provider_request_id": _text(report.request_id),
         "sent_at": report.sent_at,
         "finished_at": report.finished_at,
         **_usage_columns(report),
@@ -222,16 +223,21 @@ def _result_row(report: Report, conclusion: Conclusion, seq: int, at: float) -> 
         "state": conclusion.state,
         "status": conclusion.status,
         "body": conclusion.body,
-        "error_code": conclusion.error_code,
-        "error_message": conclusion.error_message,
-        "request_id": report.request_id,
+        "error_code": _text(conclusion.error_code),
+        "error_message": _text(conclusion.error_message),
+        "request_id": _text(report.request_id),
         **_usage_columns(report),
         "account": report.account,
         "provider": report.provider,
-        "model": conclusion.model,
+        "model": _text(conclusion.model),
         "attempts": report.number,
         "finished_at": at,
     }
+
+
+def _text(said: str | None) -> str | None:
+    """What a provider said, without what a database cannot hold (NUL, half surrogates): a paid answer must be kept."""
+    return said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode() if said else said
 
 
 def _due_row(key: JobKey, again: Again, at: float) -> Row:

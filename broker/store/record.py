@@ -125,6 +125,9 @@ def write_plan(connection: Connection, decided: Plan) -> None:
         _add_hourly(connection, decided.hourly)
     if decided.batches:
         connection.execute(_ADD_TO_BATCH, decided.batches)
+    ended = [row["of_batch"] for row in decided.batches if row["finished_at"] is not None]
+    if ended:  # turns that came twice may have been handed back when their jobs were finished
+        connection.execute(delete(due).where(due.c.batch_id.in_(ended)))
 
 
 def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:

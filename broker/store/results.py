@@ -1,8 +1,9 @@
 """Results, read by a cursor that never skips a row."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, text
+from sqlalchemy import Connection, Select, select, text
 
 from broker.domain.result import Result, ResultState
 from broker.domain.usage import Usage, UsageSource
@@ -33,10 +34,10 @@ def from_position(connection: Connection, batch_id: int, position: int, most: in
 
 
 def _read(connection: Connection, query: Select[Any]) -> list[Result]:
-    return [_result(row) for row in connection.execute(query)]
+    return [_result(tuple(row)) for row in connection.execute(query)]
 
 
-def _result(row: Row[Any]) -> Result:
+def _result(row: Sequence[Any]) -> Result:
     (
         batch_id, position, seq, custom_id, state, status, body, error_code, error_message, request_id,
         input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_source,

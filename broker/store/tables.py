@@ -147,7 +147,7 @@ attempts = Table(
     metadata,
     Column("batch_id", _BIG_ID, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("number", SmallInteger, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("attempt_id", String, nullable=False),
     Column("worker_id", String, nullable=False),
     Column("account", String, nullable=False),
@@ -204,7 +204,7 @@ results = Table(
     Column("account", String),
     Column("provider", String),
     Column("model", String),
-    Column("attempts", SmallInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
     Column("finished_at", Double, nullable=False),
     PrimaryKeyConstraint("batch_id", "position"),
     # Partial, so that only readers who say `seq > 0` use it: on a table without statistics PostgreSQL would look

@@ -1,6 +1,6 @@
 """Worker processes: a new id per process start, a counter that shows life, and what a dead one leaves."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
@@ -9,6 +9,7 @@ from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import JobKey
 from broker.domain.report import Again, Conclusion, Report
 from broker.domain.result import ResultState
+from broker.store.claim import ALONE_AFTER
 from broker.store.manifest import custom_ids
 from broker.store.record import lock_batches, record
 from broker.store.sql import JsonRows, Sql, now
@@ -36,11 +37,11 @@ def register(connection: Connection, worker_id: str, account: str) -> None:
 
 
 def beat(connection: Connection, worker_id: str, in_flight: int) -> None:
-    """Show life; committed when this returns."""
+    """Show life; committed when this returns. One that was taken for dead is alive again."""
     connection.execute(
         update(workers)
         .where(workers.c.worker_id == worker_id)
-        .values(heartbeat=now(connection), beats=workers.c.beats + 1, in_flight=in_flight)
+        .values(heartbeat=now(connection), beats=workers.c.beats + 1, in_flight=in_flight, stopped_at=None)
     )
 
 
@@ -53,6 +54,26 @@ def beats(connection: Connection) -> list[WorkerBeat]:
     """Every worker that has not said goodbye."""
     rows = connection.execute(select(workers.c.worker_id, workers.c.beats).where(workers.c.stopped_at.is_(None)))
     return [WorkerBeat(worker_id=row.worker_id, beats=row.beats) for row in rows]
+
+
+def condemn(connection: Connection, still_at: Mapping[str, int]) -> None:
+    """Take these workers for dead, but for those whose counter has moved on: from now on they claim nothing."""
+    at = now(connection)
+    for worker_id, beats_seen in sorted(still_at.items()):
+        connection.execute(
+            update(workers).where(workers.c.worker_id == worker_id, workers.c.beats == beats_seen).values(stopped_at=at)
+        )
+
+
+def departed(connection: Connection) -> list[str]:
+    """Workers that said goodbye, or were buried, and left a call open all the same."""
+    present = select(workers.c.worker_id).where(workers.c.stopped_at.is_(None))
+    rows = connection.execute(
+        select(attempts.c.worker_id)
+        .where(attempts.c.finished_at.is_(None), attempts.c.worker_id.not_in(present))
+        .distinct()
+    )
+    return list(rows.scalars())
 
 
 def open_attempts(connection: Connection, worker_id: str) -> dict[str, tuple[JobKey, int, str]]:
@@ -120,7 +141,9 @@ def reap(connection: Connection, worker_ids: Collection[str]) -> int:
                 state=AttemptState.UNKNOWN,
                 error=_LOST,
                 finished_at=at,
-                then=_crash(crashed[key], losses[key]) if key in crashed else Again(in_s=0, why="lost"),
+                then=_crash(crashed[key], losses[key])
+                if key in crashed
+                else Again(in_s=_patience(losses[key]), why="lost"),
             )
             for key, row in zip(keys, rows, strict=True)
         ],
@@ -133,6 +156,15 @@ _LOST = CallError(
     scope=Scope.SAME,
     message="the process died with this call open; its outcome is unknown",
 )
+
+
+def _patience(losses: int) -> float:
+    """Seconds until a job that was lost is due again.
+
+    A suspect waits longer each time: when a process dies over and over for reasons of its own, it must not be the
+    same job that is running alone at each death.
+    """
+    return 0.0 if losses < ALONE_AFTER else 3.0 ** (losses - ALONE_AFTER)
 
 
 def _crash(custom_id: str | None, losses: int) -> Conclusion:

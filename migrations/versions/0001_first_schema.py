@@ -14,7 +14,7 @@ def upgrade() -> None:
         "attempts",
         sa.Column("batch_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.Column("number", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("attempt_id", sa.String(), nullable=False),
         sa.Column("worker_id", sa.String(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
@@ -127,7 +127,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(), nullable=True),
         sa.Column("provider", sa.String(), nullable=True),
         sa.Column("model", sa.String(), nullable=True),
-        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "position", name=op.f("pk_results")),
     )
