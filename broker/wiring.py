@@ -7,6 +7,7 @@ Engine ─┬─ Feeder ──▶ LocalTransport ──▶ Worker (one per accou
 
 import asyncio
 import gc
+import hashlib
 import itertools
 import random
 import uuid
@@ -30,10 +31,10 @@ from broker.limits.memory import MemoryLimiter
 from broker.protocols.registry import protocol_named
 from broker.secrets import read_secret
 from broker.store.claim import Claimant
-from broker.store.engine import Database, SQLiteDatabase
+from broker.store.engine import Database
 from broker.store.plan import Plan
 from broker.transport.local import LocalTransport
-from workers.account_health import AccountHealth
+from workers.account_health import NEEDS_SOMEBODY, AccountHealth
 from workers.bench import Bench, Watch
 from workers.calls import Calls, account_headers
 from workers.heartbeat import Heartbeat
@@ -50,10 +51,15 @@ ABORT_FLUSH_S = 10.0
 
 
 def spool_directory(database: Database) -> Path:
-    """Where answers wait that the database did not take: beside a SQLite file, else in the current folder."""
-    if isinstance(database, SQLiteDatabase):
-        return database.path.with_name(database.path.name + ".spool")
-    return Path("penstock.spool").resolve()
+    """Where answers wait that the database did not take: beside a SQLite file, else in the current folder.
+
+    Each database has its own: an answer that is replayed into another one belongs to no job there, and is lost.
+    """
+    url = database.url
+    if url.get_backend_name() == "sqlite":
+        return Path(f"{Path(url.database or '').resolve()}.spool")
+    name = hashlib.sha256(f"{url.host}:{url.port or 5432}/{url.database}".encode()).hexdigest()[:12]
+    return Path(f"penstock-{name}.spool").resolve()
 
 
 def all_routes(accounts: Collection[Account]) -> frozenset[str]:
@@ -154,11 +160,11 @@ class Engine:
         self._changed.clear()
 
     def blocked(self) -> Mapping[str, str]:
-        """Accounts that cannot be used, and why."""
+        """Accounts that somebody must mend, and why."""
         return {
             worker.bench.account.name: f"{worker.bench.health.health}: {worker.bench.health.reason}"
             for worker in self.workers
-            if worker.bench.health.reason is not None
+            if worker.bench.health.health in NEEDS_SOMEBODY
         }
 
     def _when_committed(self, reports: Sequence[Report], plan: Plan) -> None:
@@ -230,6 +236,7 @@ def _supply(accounts: Collection[Account], route: str) -> RouteSupply:
 
     return RouteSupply(
         slots=sum(min(a.worker_concurrency, a.limits.concurrency or a.worker_concurrency) for a in able),
+        workers=len(able),
         rates=PoolRates(
             requests_per_s=per_second([a.limits.requests_per_minute for a in able]),
             tokens_per_s=per_second([a.limits.tokens_per_minute for a in able]),

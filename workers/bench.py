@@ -17,6 +17,7 @@ from broker.domain.outcome import Finished, Outcome, RetryPolicy
 from broker.domain.report import Again, Conclusion, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
+from broker.errors import StoreUnavailable
 from broker.limits.charge import actual_charge, estimated_charge
 from broker.limits.estimate import Estimator
 from broker.limits.facts import request_facts
@@ -27,6 +28,7 @@ from broker.protocols.splice import with_model
 from broker.redaction import redacted_body
 from broker.store.claim import Claimant
 from broker.store.engine import Database
+from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.classify import Verdict, classify
@@ -38,6 +40,9 @@ from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
 log = logging.getLogger("penstock.worker")
+
+HORIZON_S = 0.1
+"""Start times are reserved this far ahead, in seconds: enough to never run dry, little enough to stay fair."""
 
 Watch = Callable[[Step, Work], None]
 _NEVER_SENT = CallError(
@@ -80,6 +85,7 @@ class Bench:
     watch: Watch
     open: dict[str, Work] = field(default_factory=dict)
     in_flight: int = 0
+    """Jobs between their claim and their report."""
     _mean: Charge = field(default_factory=Charge)
 
     @property
@@ -87,15 +93,16 @@ class Bench:
         return self.account.group
 
     def appetite(self, held: int) -> int:
-        """How many more jobs to take: free slots, but no more than the declared limits start in half a second."""
+        """How many more jobs to take: free slots, but no more than the declared limits start within the horizon."""
         blocked = self.health.blocked_for(self.clock.monotonic())
         if blocked > 0:
             return 0
         if self.health.reason is not None:  # blocked, and due for a probe
             return 1 if not held and not self.in_flight else 0
-        free = self.account.worker_concurrency - self.in_flight - held
+        slots = min(self.account.worker_concurrency, self.account.limits.concurrency or self.account.worker_concurrency)
+        free = slots - self.in_flight - held
         rate = starts_per_second(self.account, self._mean)
-        return free if rate is None else min(free, max(1, ceil(rate / 2)) - held)
+        return free if rate is None else min(free, max(1, ceil(rate * HORIZON_S)) - held)
 
     def may_call(self) -> bool:
         """Whether calls may be started at all."""
@@ -121,17 +128,31 @@ class Bench:
             charge=charge,
         )
 
+    async def untranslatable(self, job: Job, problem: Exception) -> None:
+        """The job cannot be put into the provider's words: it ends here, and no call was made."""
+        log.error("batch %d position %d cannot be translated", *job.key, exc_info=problem)
+        end = Finish(
+            position=job.key.position,
+            custom_id=job.custom_id,
+            state=ResultState.FAILED,
+            error_code="untranslatable",
+            error_message=f"the request cannot be translated for {self.account.provider}: {type(problem).__name__}",
+        )
+        while True:
+            try:
+                await self.database.write(finish, job.key.batch_id, [end])
+            except StoreUnavailable:
+                await self.clock.sleep(1.0)  # nothing else could be claimed meanwhile
+            else:
+                return
+
     async def call(self, work: Work) -> tuple[Ending, Verdict]:
         """Make the one HTTP request of this attempt, and say what its end means."""
         if not self.may_call():
             return NotConnected(reason=_NEVER_SENT.message), Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
         work.sent_at = self.clock.now()
-        self.in_flight += 1
-        try:
-            self.watch(Step.CALLED, work)
-            ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
-        finally:
-            self.in_flight -= 1
+        self.watch(Step.CALLED, work)
+        ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
         self.watch(Step.ANSWERED, work)
         verdict = classify(
             ending,
@@ -181,7 +202,10 @@ class Bench:
 
     def abort(self, work: Work) -> None:
         """The process stops at once: this call's outcome will stay unknown, unless its answer is already reported."""
-        verdict = Verdict(state=AttemptState.UNKNOWN, error=_ABORTED)
+        if work.sent_at is None:
+            verdict = Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
+        else:
+            verdict = Verdict(state=AttemptState.UNKNOWN, error=_ABORTED)
         self.recorder.put_nowait(self._closing(work, verdict, Again(in_s=0, why=ErrorClass.ABORTED)))
 
     async def defect(self, work: Work, problem: Exception) -> None:

@@ -67,7 +67,7 @@ def _of_response(
     status, headers = response.status, response.headers
     request_id = next((headers[name] for name in protocol.request_id_headers if name in headers), None)
     if request_id is not None:
-        request_id = request_id[:200]
+        request_id = excerpt(request_id, 200)
     if not 200 <= status < 300:
         error = protocol.error_of(status, headers, response.body, now=now)
         return Verdict(state=_state(status), error=error, request_id=request_id)

@@ -1,7 +1,7 @@
 """A worker's life sign, and what follows when the database does not confirm it."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable
 
 from broker.domain.clock import Clock
 from broker.errors import StoreUnavailable
@@ -12,7 +12,6 @@ from broker.store.engine import Database
 log = logging.getLogger("penstock.heartbeat")
 
 BEAT_S = 5.0
-Strangers = Callable[[Collection[str]], None]
 
 
 class Heartbeat:
@@ -36,20 +35,20 @@ class Heartbeat:
         await self._database.write(store.register, self._worker_id, self._account)
         self._confirmed = sent
 
-    async def beat(self, in_flight: int) -> None:
-        """Show life once; a database that does not answer is no error here: the life sign just ages."""
+    async def beat(self, in_flight: int) -> bool:
+        """Show life once; a database that does not answer is no error here: returns false, and the life sign ages."""
         sent = self._clock.monotonic()
         try:
             await self._database.write(store.beat, self._worker_id, in_flight)
         except StoreUnavailable as error:
             log.warning("no heartbeat: %s", error)
-        else:
-            self._confirmed = sent
+            return False
+        self._confirmed = sent
+        return True
 
-    async def run(self, in_flight: Callable[[], int], compare: Callable[[], object]) -> None:
+    async def run(self, in_flight: Callable[[], int], compare: Callable[[], Awaitable[None]]) -> None:
         """Beat until cancelled; `compare` is awaited after each beat that was confirmed."""
         while True:
             await self._clock.sleep(BEAT_S)
-            await self.beat(in_flight())
-            if self.fresh:
-                await compare()  # type: ignore[misc]
+            if await self.beat(in_flight()):
+                await compare()

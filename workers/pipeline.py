@@ -1,6 +1,6 @@
 """The life of a job in a worker, in seven steps.
 
-    consume    take turns, about as many as the account can start in half a second
+    consume    take turns, about as many as the account can start in a tenth of a second
     translate  the job into the account's protocol
     reserve    requests, tokens and a slot at the limiter, for a start time
     claim      the attempt row, committed just before its start; then the turn is acked
@@ -20,13 +20,13 @@ from broker.limits.port import Ask, Settled, Settlement
 from broker.store import due
 from broker.store.claim import Claim, Claimed, Verdict, claim
 from broker.transport.port import Consumer
-from workers.bench import Bench
+from workers.bench import HORIZON_S, Bench
 from workers.work import Hand, Step, Work
 
-HORIZON_S = 0.5
-"""Start times are reserved this far ahead."""
-LEAD_S = 0.025
-"""Jobs are claimed this long before their start: a claim costs less in company, and an early one is a risk."""
+CLAIM_BY_S = 0.015
+"""A job is claimed at least this long before its start: what a commit takes."""
+LEAD_S = 0.045
+"""And at most this long: a claim costs less in company, but what is claimed early is lost if the process dies."""
 HAND_BACK_S = 2.0
 """A pause longer than this sends work that has not started back to the feeder."""
 IDLE_S = 1.0
@@ -42,7 +42,7 @@ class Pipeline:
         """Set whenever looking again may be worth it: arrivals, free slots, a stop."""
         self._hand: deque[Work] = deque()
         self._timed: deque[Work] = deque()
-        self._suspects: asyncio.Queue[Work] = asyncio.Queue()
+        self._calls = asyncio.TaskGroup()
         self._resume_at = 0.0
         self._stopping = False
         self.waits_for: str | None = None
@@ -59,18 +59,16 @@ class Pipeline:
 
     async def run(self) -> None:
         """Work until `stop`. Cancelled, it reports its calls in flight as aborted."""
-        async with asyncio.TaskGroup() as calls:
-            alone = calls.create_task(self._run_suspects())
+        async with self._calls:
             while not self._stopping:
-                self.consume()
+                await self.consume()
                 await self.reserve()
                 for work in await self.claim(self._about_to_start()):
-                    calls.create_task(self._among_others(work))
+                    self._calls.create_task(self._among_others(work))
                 await self._until_something_changes()
-            alone.cancel()
-            await self.hand_back([*self._timed, *self._hand], "stopped")
+            await self._empty_hands("stopped")
 
-    def consume(self) -> None:
+    async def consume(self) -> None:
         """Take turns and translate their jobs."""
         room = self._bench.appetite(len(self._hand) + len(self._timed))
         if room <= 0 or self._hand or self._bench.clock.monotonic() < self._resume_at:
@@ -78,13 +76,20 @@ class Pipeline:
         for delivery in self._consumer.take(room):
             hand = Hand(delivery)
             for job in delivery.turn.jobs:
-                work = self._bench.translate(job, hand)
+                try:
+                    work = self._bench.translate(job, hand)
+                except Exception as problem:  # noqa: BLE001 - the job boundary: it costs this job its result, nobody else
+                    await self._bench.untranslatable(job, problem)
+                    await hand.let_go()
+                    continue
                 self._bench.watch(Step.TRANSLATED, work)
                 self._hand.append(work)
 
     async def reserve(self) -> None:
         """Get start times for as many as the limits allow; a longer pause sends the others back."""
         now = self._bench.clock.monotonic()
+        if self._bench.health.blocked_for(now) > 0:
+            await self._empty_hands("account blocked")
         if not self._hand or now < self._resume_at:
             return
         asks = [Ask(reservation_id=work.attempt_id, need=work.charge) for work in self._hand]
@@ -99,10 +104,15 @@ class Pipeline:
             return
         self._resume_at = now + min(granted.retry_in, IDLE_S)
         if granted.retry_in > HAND_BACK_S and (granted.why or "").startswith("paused"):
-            waiting = [*self._timed, *self._hand]
-            self._timed.clear()
-            self._hand.clear()
-            await self.hand_back(waiting, granted.why or "paused")
+            await self._empty_hands(granted.why or "paused")
+
+    async def _empty_hands(self, why: str) -> None:
+        """Send all that has not started back; it stays here if the database does not take it."""
+        waiting = [*self._timed, *self._hand]
+        self._timed.clear()
+        self._hand.clear()
+        if not await self._hand_back(waiting, why):
+            self._hand.extend(waiting)
 
     def _about_to_start(self) -> list[Work]:
         """Take those whose start has come near, unless this worker may not start calls."""
@@ -145,24 +155,26 @@ class Pipeline:
             for work in ready
         ]
         answers = await bench.database.write(claim, bench.claimant, claims)
-        refused: list[Settlement] = []
+        refused: list[Work] = []
         for work, answer in zip(ready, answers, strict=True):
-            if answer.verdict is Verdict.GRANTED:
-                work.number, work.history = answer.number, answer.history
-                bench.watch(Step.CLAIMED, work)
-            else:
-                del bench.open[work.attempt_id]
-                refused.append(Settlement(reservation_id=work.attempt_id, how=Settled.NOT_STARTED))
-                if answer.verdict is Verdict.ALONE:
-                    self._suspects.put_nowait(work)
-                    continue
-                if answer.verdict is Verdict.STALE:
-                    self._hand.append(work)
-                    continue
-            await work.hand.let_go()
-            bench.watch(Step.ACKED, work)
-        if refused:
-            await bench.limiter.settle(bench.group, refused)
+            match answer.verdict:
+                case Verdict.GRANTED:
+                    work.number, work.history = answer.number, answer.history
+                    bench.watch(Step.CLAIMED, work)
+                    await work.hand.let_go()
+                    bench.watch(Step.ACKED, work)
+                case Verdict.ALONE:
+                    del bench.open[work.attempt_id]
+                    self._calls.create_task(self._with_nothing_beside(work))
+                case Verdict.STALE:
+                    self._timed.append(work)
+                case _:
+                    del bench.open[work.attempt_id]
+                    refused.append(work)
+                    await work.hand.let_go()
+        await self._release(refused)
+        if any(answer.verdict is Verdict.STALE for answer in answers):
+            await bench.heartbeat.beat(len(bench.open))
         return answers
 
     async def _among_others(self, work: Work) -> None:
@@ -172,20 +184,33 @@ class Pipeline:
             self._bench.solo.leave()
             self._changed.set()
 
-    async def _run_suspects(self) -> None:
-        """Jobs that were lost with their process: one at a time, with nothing beside them."""
-        while True:
-            work = await self._suspects.get()
-            async with self._bench.solo.alone():
-                (answer,) = await self._claim([work], alone=True)
+    async def _with_nothing_beside(self, work: Work) -> None:
+        """A job that was lost with its process before: it waits until all others have ended, and runs alone."""
+        async with self._bench.solo.alone():
+            # A death from here on must not take along what others have answered and nobody committed yet
+            await self._bench.recorder.drained()
+            while not self._stopping:
+                try:
+                    (answer,) = await self._claim([work], alone=True)
+                except StoreUnavailable as error:  # the same attempt id again: claiming twice is safe
+                    self.waits_for = f"database: {error}"
+                    await self._bench.clock.sleep(IDLE_S)
+                    continue
                 if answer.verdict is Verdict.GRANTED:
                     await self._carry_out(work)
+                break
+            else:
+                await self._hand_back([work], "stopped")
+        self._changed.set()
 
     async def _carry_out(self, work: Work) -> None:
         """Steps five to seven of one claimed job."""
         bench = self._bench
+        bench.in_flight += 1
         try:
-            await bench.clock.sleep(work.start_at - bench.clock.monotonic())
+            early_s = work.start_at - bench.clock.monotonic()
+            if early_s > 0:
+                await bench.clock.sleep(early_s)
             ending, verdict = await bench.call(work)
             if await bench.settle(work, ending, verdict):
                 await self._start_again()
@@ -197,6 +222,8 @@ class Pipeline:
             raise
         except Exception as problem:  # noqa: BLE001 - the job boundary: one job's trouble is not its neighbours'
             await bench.defect(work, problem)
+        finally:
+            bench.in_flight -= 1
 
     async def _start_again(self) -> None:
         """The account was told to stop: start times given before that are void."""
@@ -205,29 +232,29 @@ class Pipeline:
         self._hand.extendleft(reversed(void))
         await self._release(void)
 
-    async def hand_back(self, works: Sequence[Work], why: str) -> None:
-        """Write due rows for work that has not started, then let go of its turns."""
-        if not works:
-            return
+    async def _hand_back(self, works: Sequence[Work], why: str) -> bool:
+        """Write due rows for work that has not started, then let go of its turns; False if the database did not."""
         await self._release(works)
+        try:
+            if works:
+                await self._bench.database.write(due.make_due, [work.job.key for work in works], why)
+        except StoreUnavailable:
+            return False
         for work in works:
             self._bench.open.pop(work.attempt_id, None)
-        try:
-            await self._bench.database.write(due.make_due, [work.job.key for work in works], why)
-        except StoreUnavailable:
-            return  # not acked: these turns come again
-        for work in works:
             await work.hand.let_go()
+        return True
 
     async def _release(self, works: Sequence[Work]) -> None:
-        settlements = [Settlement(reservation_id=work.attempt_id, how=Settled.NOT_STARTED) for work in works]
-        await self._bench.limiter.settle(self._bench.group, settlements)
+        if works:
+            settlements = [Settlement(reservation_id=work.attempt_id, how=Settled.NOT_STARTED) for work in works]
+            await self._bench.limiter.settle(self._bench.group, settlements)
 
     async def _until_something_changes(self) -> None:
         now = self._bench.clock.monotonic()
         moments = [now + IDLE_S]
         if self._timed:
-            moments.append(self._timed[0].start_at - LEAD_S if self._bench.may_call() else now + HORIZON_S)
+            moments.append(self._timed[0].start_at - CLAIM_BY_S if self._bench.may_call() else now + HORIZON_S)
         if self._resume_at > now:
             moments.append(self._resume_at)
         try:

@@ -39,6 +39,7 @@ class Reaper:
     async def look(self) -> int:
         """Compare heartbeats with the last look, and bury who is dead; returns the number of calls closed."""
         try:
+            asked = self._clock.monotonic()
             beats = await self._database.read(workers.beats)
             now = self._clock.monotonic()
             if now - self._last_read > LONGEST_GAP_S:
@@ -50,8 +51,14 @@ class Reaper:
                 else (beat.beats, now)
                 for beat in beats
             }
-            dead = [worker_id for worker_id, (_, since) in self._seen.items() if now - since >= STILL_FOR_S]
-            return await bury(self._database, dead) if dead else 0
+            still_at = {
+                worker_id: count for worker_id, (count, since) in self._seen.items() if asked - since >= STILL_FOR_S
+            }
+            if still_at:
+                # A life sign may have been under way behind the look: who has shown one since is spared
+                await self._database.write(workers.condemn, still_at)
+            gone = await self._database.read(workers.departed)
+            return await bury(self._database, gone) if gone else 0
         except StoreUnavailable as error:
             log.warning("heartbeats could not be read: %s", error)
             self._seen.clear()

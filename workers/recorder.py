@@ -1,17 +1,19 @@
 """The recorder: commits reports in large transactions, and never lets go of one that is not committed.
 
 While the database does not take them, reports are kept twice: here, and fsynced in the spool. No claim succeeds
-then either, so what piles up is bounded by the calls that were in flight.
+then either, so what piles up is bounded by the calls that were in flight. What is not committed when the recorder
+is stopped, or fails, is left in the spool for the next process.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from broker.domain.clock import Clock
 from broker.domain.report import Report
-from broker.errors import StoreUnavailable
+from broker.errors import StoreRefused, StoreUnavailable
 from broker.store.engine import Database
 from broker.store.plan import Plan
 from broker.store.record import record
@@ -27,6 +29,26 @@ _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 5.0
 
 Recorded = Callable[[Sequence[Report], Plan], None]
+
+
+async def commit(database: Database, reports: Sequence[Report]) -> tuple[list[Plan], list[Report]]:
+    """Commit reports; returns what followed, and those that the database will never take.
+
+    Where it refuses, the reports are halved until the ones at fault stand alone. Raises `StoreUnavailable`.
+    """
+    try:
+        return [await database.write(record, reports)], []
+    except StoreRefused as error:
+        if len(reports) == 1:
+            log.error("attempt %s cannot be recorded: %s", reports[0].attempt_id, error)  # noqa: TRY400 - said in full
+            return [], list(reports)
+    middle = len(reports) // 2
+    first, second = await commit(database, reports[:middle]), await commit(database, reports[middle:])
+    return first[0] + second[0], first[1] + second[1]
+
+
+def _ids(reports: Sequence[Report]) -> str:
+    return ", ".join(report.attempt_id for report in reports)
 
 
 class Recorder:
@@ -67,20 +89,26 @@ class Recorder:
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Commit until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            await self._clock.sleep(LINGER_S)
-            while self._reports:
-                await self._commit([self._reports[i] for i in range(min(len(self._reports), MOST_PER_FLUSH))])
-            self._empty.set()
+        """Commit until cancelled; then nothing that was taken over is in memory only."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                await self._clock.sleep(LINGER_S)
+                while self._reports:
+                    await self._commit(list(islice(self._reports, MOST_PER_FLUSH)))
+                self._empty.set()
+        finally:
+            # Without awaiting, so that nothing can come between. A commit that was under way may be among them:
+            # committing it again changes nothing.
+            self._spool_now(self._unkept())
+            self._spool.leave()
 
     async def _commit(self, reports: list[Report]) -> None:
         retry_s = _FIRST_RETRY_S
         while True:
             try:
-                plan = await self._database.write(record, reports)
+                plans, refused = await commit(self._database, reports)
                 break
             except StoreUnavailable as error:
                 await self._keep()
@@ -90,20 +118,47 @@ class Recorder:
         for _ in reports:
             self._reports.popleft()
         self._spooled = max(0, self._spooled - len(reports))
-        if not self._reports and self._spool.in_use:
-            await asyncio.to_thread(self._spool.clear)
         if len(self._reports) < MOST_WAITING:
             self._room.set()
-        self._recorded(reports, plan)
+        if refused:
+            await self._set_aside(refused)
+        for plan in plans:
+            self._recorded(reports, plan)
+        if not self._spooled and self._spool.in_use:
+            await self._clear()
 
     async def _keep(self) -> None:
         """Put whatever is not in the spool yet there."""
-        unkept = list(self._reports)[self._spooled :]
-        if not unkept:
-            return
+        unkept = self._unkept()
+        if unkept:
+            kept = await asyncio.to_thread(self._spool_now, unkept)
+            self._spooled += len(unkept) if kept else 0
+
+    def _unkept(self) -> list[Report]:
+        return list(islice(self._reports, self._spooled, None))
+
+    def _spool_now(self, reports: Sequence[Report]) -> bool:
+        if not reports:
+            return True
         try:
-            await asyncio.to_thread(self._spool.append, unkept)
+            self._spool.append(reports)
         except OSError:
-            log.exception("the spool cannot be written, %d answers are in memory only", len(unkept))
+            log.exception("the spool cannot be written, %d answers are in memory only", len(reports))
+            return False
+        return True
+
+    async def _set_aside(self, reports: Sequence[Report]) -> None:
+        """One report that cannot be stored must not hold up the others."""
+        try:
+            path = await asyncio.to_thread(self._spool.set_aside, reports)
+        except OSError:
+            log.exception("%d reports cannot be stored, nor set aside: %s", len(reports), _ids(reports))
         else:
-            self._spooled += len(unkept)
+            log.error("%d reports cannot be stored, they are in %s: %s", len(reports), path, _ids(reports))
+
+    async def _clear(self) -> None:
+        """All that is in the spool is committed; where it cannot be removed, a replay of it changes nothing."""
+        try:
+            await asyncio.to_thread(self._spool.clear)
+        except OSError:
+            log.exception("the spool cannot be removed")

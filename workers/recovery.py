@@ -6,8 +6,7 @@ from pathlib import Path
 
 from broker.store import workers
 from broker.store.engine import Database
-from broker.store.record import record
-from workers.recorder import MOST_PER_FLUSH
+from workers.recorder import MOST_PER_FLUSH, commit
 from workers.spool import orphans
 
 log = logging.getLogger("penstock.recovery")
@@ -21,7 +20,9 @@ async def replay_spools(database: Database, directory: Path) -> int:
         try:
             reports = orphan.reports()
             for start in range(0, len(reports), MOST_PER_FLUSH):
-                await database.write(record, reports[start : start + MOST_PER_FLUSH])
+                _, refused = await commit(database, reports[start : start + MOST_PER_FLUSH])
+                if refused:
+                    orphan.keep_aside()
             count += len(reports)
             committed = True
         finally:
@@ -44,5 +45,6 @@ async def bury(database: Database, worker_ids: Collection[str]) -> int:
 
 async def bury_predecessors(database: Database) -> int:
     """Close what every earlier process left open; only for one that holds the database exclusively."""
-    predecessors = [beat.worker_id for beat in await database.read(workers.beats)]
+    predecessors = {beat.worker_id for beat in await database.read(workers.beats)}
+    predecessors.update(await database.read(workers.departed))
     return await bury(database, predecessors) if predecessors else 0

@@ -38,24 +38,34 @@ class Worker:
         self.pipeline.stop()
 
     async def goodbye(self) -> None:
-        """Close what the database holds open for this worker, and say that it is gone. Call it when all is recorded."""
+        """Close what the database holds open for this worker, and say that it is gone. Call it when all is recorded.
+
+        A goodbye that the database does not take is no loss: a life sign that stands still says the same, later.
+        """
         await self.close_strangers()
-        await self.bench.database.write(store.stop, self.bench.claimant.worker_id)
+        await self.bench.recorder.drained()
+        try:
+            await self.bench.database.write(store.stop, self.bench.claimant.worker_id)
+        except StoreUnavailable as error:
+            log.warning("no goodbye: %s", error)
 
     async def close_strangers(self) -> None:
         """Attempts open in the database that this process does not know were never sent: their claim's answer was lost.
 
-        An attempt that is reported in the meantime is no longer open, so its repeat here changes nothing.
+        Known is what was in work before the look or is now: a call may be claimed, or reported, during it. A
+        stranger is reported again until that is committed; the repeats change nothing.
         """
         bench = self.bench
+        known = frozenset(bench.open)
         try:
             rows = await bench.database.read(store.open_attempts, bench.claimant.worker_id)
         except StoreUnavailable as error:
             log.warning("open attempts could not be compared: %s", error)
             return
         for attempt_id, (key, number, model) in rows.items():
-            if attempt_id not in bench.open:
-                await bench.recorder.put(
+            if attempt_id not in known and attempt_id not in bench.open:
+                # Not `put`: waiting for room would hold up the heartbeat
+                bench.recorder.put_nowait(
                     Report(
                         key=key,
                         number=number,

@@ -1,18 +1,23 @@
 """The feeder: keeps a shallow window of every route full, in fair shares over the batches that may run.
 
 refresh   which batches have work, and of what weight          (each second, and when woken)
-fill      due jobs first, then the fair pick of the next batch  (a few times a second)
+fill      due jobs first, then the fair pick of the next batch  (many times a second)
 publish   turns to the transport
 advance   cursors in the database, after the transport has them
+
+When the database or the transport fails, what was taken but not published is in nobody's hands: the cursors are
+read again, and fed jobs that have no owner are handed back. Jobs that are in the window all the same run once.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from broker.domain.batch import Batch, BatchState
 from broker.domain.clock import Clock
-from broker.domain.job import Job
+from broker.domain.job import Job, JobKey
+from broker.errors import StoreUnavailable
 from broker.feeder.cost import PoolRates, cost
 from broker.feeder.fair_share import FairShare, StartBonus
 from broker.feeder.reconcile import reconcile
@@ -21,7 +26,9 @@ from broker.feeder.window import LOCAL_SECONDS, RateMeter, target
 from broker.limits.port import Charge
 from broker.store import batches, due, manifest
 from broker.store.engine import Database
-from broker.transport.port import Transport, Turn
+from broker.transport.port import Transport, TransportUnavailable, Turn
+
+log = logging.getLogger("penstock.feeder")
 
 TICK_S = 0.03
 REFRESH_S = 1.0
@@ -29,6 +36,11 @@ BYTES_PER_TOKEN = 4.0
 """Rough is enough for shares between batches; output is expected as the batch's own mean so far."""
 SAVE_S = 0.25
 """Cursors are written this often: a crash feeds at most so much again, which the claims make harmless."""
+NO_ROOM_S = 1.0
+"""A due job whose window is full is looked at again after this."""
+MOST_DUE = 1_000
+_FIRST_RETRY_S = 0.2
+_LONGEST_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,8 @@ class RouteSupply:
 
     slots: int
     """Calls in flight, over all its workers."""
+    workers: int
+    """Each of which may hold a job for as long as its account's limits make it wait."""
     rates: PoolRates
     """Per second, over all its accounts."""
 
@@ -88,9 +102,19 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until cancelled. What was fed before this process began is reconciled first."""
-        await reconcile(self._database)
+        sure, retry_s = False, _FIRST_RETRY_S
         while True:
-            fed = await self.feed()
+            try:
+                if not sure:
+                    await self._recover()
+                fed = await self.feed()
+            except (StoreUnavailable, TransportUnavailable) as error:
+                log.warning("feeding waits: %s", error)
+                sure = False
+                await self._clock.sleep(retry_s)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+                continue
+            sure, retry_s = True, _FIRST_RETRY_S
             try:
                 async with asyncio.timeout(TICK_S if fed or self._has_work() else REFRESH_S):
                     await self._wake.wait()
@@ -108,7 +132,7 @@ class Feeder:
         for name, route in self._routes.items():
             if len(route.shares):
                 fed += await self._fill(name, route)
-        if self._unsaved and now >= self._save_at:
+        if now >= self._save_at:
             await self._save()
             self._save_at = now + SAVE_S
         if fed:
@@ -118,47 +142,72 @@ class Feeder:
     def _has_work(self) -> bool:
         return bool(self._running)
 
+    async def _recover(self) -> None:
+        """Start from what the database knows; what was published stays written down."""
+        await self._save()
+        for name, route in self._routes.items():
+            for batch_id in route.cursors:
+                route.cursors[batch_id] = self._cursor(batch_id, name)
+        await reconcile(self._database)
+        self._refresh_at = 0.0
+
+    def _cursor(self, batch_id: int, route: str) -> Cursor:
+        return Cursor(self._database, self._reader, batch_id, route)
+
     async def _refresh(self) -> None:
         """Learn which batches have jobs to be fed; pause and cancel take effect here."""
-        self._running = {
+        await self._save()  # a cursor that begins here starts behind what was published
+        known = {
             batch.id: batch
-            for batch in await self._database.read(batches.in_state, BatchState.RUNNING)
+            for batch in await self._database.read(batches.in_state, BatchState.RUNNING, BatchState.PAUSED)
             if self._only is None or batch.id in self._only
         }
+        self._running = {batch.id: batch for batch in known.values() if batch.state is BatchState.RUNNING}
         seen: set[tuple[int, str]] = set()
         for batch_id, name, _ in await self._database.read(manifest.unfed_routes):
             route = self._routes.get(name)
             batch = self._running.get(batch_id)
             if route is None or batch is None:
                 continue
-            cursor = route.cursors.get(batch_id)
-            if cursor is None:
-                cursor = route.cursors[batch_id] = Cursor(self._database, self._reader, batch_id, name)
+            if batch_id not in route.cursors:
+                route.cursors[batch_id] = self._cursor(batch_id, name)
             seen.add((batch_id, name))
             route.shares.add(batch_id, weight=batch.weight, jobs=batch.counts.total)
         for name, route in self._routes.items():
             for batch_id in list(route.cursors):
                 if (batch_id, name) not in seen:
                     route.shares.remove(batch_id)
-                    if batch_id not in self._running:
+                    if batch_id not in known:  # a paused batch keeps what it has paid
                         route.shares.forget(batch_id)
                         del route.cursors[batch_id]
 
     async def _feed_due(self) -> int:
         """Jobs that are due again go before new ones: they are the oldest, and their batch pays for them as well."""
-        space = sum([max(0, await self._space(name, route)) for name, route in self._routes.items()])
-        if not space or not self._running:
+        if not self._running:
             return 0
-        keys = await self._database.write(due.take_due, self._running.keys(), min(space, 1000))
-        jobs = [job for job in await self._reader.jobs(keys) if job.route in self._routes]
-        for job in jobs:
-            self._charge(self._routes[job.route], job)
+        space = {name: max(0, await self._space(name, route)) for name, route in self._routes.items()}
+        room = sum(space.values())
+        if not room:
+            return 0
+        jobs: list[Job] = []
+        no_room: list[JobKey] = []
+        keys = await self._database.write(due.take_due, self._running.keys(), min(room, MOST_DUE))
+        for job in await self._reader.jobs(keys):
+            if space.get(job.route, 0) > 0:
+                space[job.route] -= 1
+                self._charge(self._routes[job.route], job)
+                jobs.append(job)
+            elif job.route in space:
+                no_room.append(job.key)
+        if no_room:
+            await self._database.write(due.postpone, no_room, NO_ROOM_S)
         await self._publish(jobs)
         return len(jobs)
 
     async def _fill(self, name: str, route: _Route) -> int:
         space = await self._space(name, route)
         jobs: list[Job] = []
+        fed_to: dict[tuple[int, int], int] = {}
         while len(jobs) < space and (batch_id := route.shares.pick()) is not None:
             cursor = route.cursors[batch_id]
             job = await cursor.next()
@@ -168,8 +217,9 @@ class Feeder:
             self._charge(route, job)
             jobs.append(job)
             batch, segment, fed = cursor.position()
-            self._unsaved[batch, segment] = fed
+            fed_to[batch, segment] = fed
         await self._publish(jobs)
+        self._unsaved |= fed_to
         return len(jobs)
 
     def _charge(self, route: _Route, job: Job) -> None:
@@ -191,6 +241,7 @@ class Feeder:
             free_slots=supply.slots,
             seconds=self._window_s,
             allowed_per_s=supply.rates.requests_per_s,
+            consumers=2 * supply.workers,
         )
         return want - waiting
 
@@ -201,6 +252,7 @@ class Feeder:
                 self._routes[job.route].published += 1
 
     async def _save(self) -> None:
-        cursors = [(batch, segment, fed) for (batch, segment), fed in self._unsaved.items()]
-        await self._database.write(manifest.advance, cursors)
-        self._unsaved.clear()
+        if self._unsaved:
+            cursors = [(batch, segment, fed) for (batch, segment), fed in self._unsaved.items()]
+            await self._database.write(manifest.advance, cursors)
+            self._unsaved.clear()

@@ -1,7 +1,8 @@
 """Jobs out of segments: one cursor per batch and route, and look-ups of single jobs that are due again."""
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 
 from broker.domain.job import Job, JobKey
 from broker.store import manifest
@@ -10,7 +11,9 @@ from broker.store.manifest import SegmentRow
 from broker.store.segment import read_segment, unpack_line
 
 CACHED_SEGMENTS = 16
-"""Decoded segments kept for due jobs: 16 of up to 4 MiB."""
+"""Decoded segments kept: 16 of up to 4 MiB."""
+READ_AHEAD = 100
+"""Jobs that a cursor takes out of a segment at once: more batches than cached segments must not decode for each job."""
 
 
 class SegmentReader:
@@ -36,21 +39,17 @@ class SegmentReader:
         found = []
         for key in keys:
             for row in await self._database.read(manifest.segments_with, key.batch_id, key.position):
-                job = next(self._matching(row, await self.lines(row.batch_id, row.number), key.position), None)
-                if job is not None:
-                    found.append(job)
+                line = _at(key.position, await self.lines(row.batch_id, row.number))
+                if line is not None:
+                    found.append(job_of(row.batch_id, row.route, line, from_due=True))
                     break
         return found
 
-    @staticmethod
-    def _matching(row: SegmentRow, lines: list[bytes], position: int) -> Iterator[Job]:
-        # Lines are in the order of their positions; a segment without gaps is addressed directly
-        if row.last_position - row.first_position + 1 == row.jobs:
-            lines = lines[position - row.first_position :][:1]
-        for line in lines:
-            job = job_of(row.batch_id, row.route, line, from_due=True)
-            if job.key.position == position:
-                yield job
+
+def _at(position: int, lines: list[bytes]) -> bytes | None:
+    """The line of this position, if it is there: lines are in the order of their positions."""
+    index = bisect_left(lines, position, key=lambda line: unpack_line(line).position)
+    return lines[index] if index < len(lines) and unpack_line(lines[index]).position == position else None
 
 
 class Cursor:
@@ -64,6 +63,7 @@ class Cursor:
         self._segment: SegmentRow | None = None
         self._number = -1
         self._fed = 0
+        self._ahead: deque[bytes] = deque()
 
     async def next(self) -> Job | None:
         """The next job; `None` when every job of the segments that are in has been fed."""
@@ -72,8 +72,10 @@ class Cursor:
             if self._segment is None:
                 return None
             self._number, self._fed = self._segment.number, self._segment.fed
-        lines = await self._reader.lines(self._batch_id, self._number)
-        job = job_of(self._batch_id, self._route, lines[self._fed])
+        if not self._ahead:
+            lines = await self._reader.lines(self._batch_id, self._number)
+            self._ahead.extend(lines[self._fed : self._fed + READ_AHEAD])
+        job = job_of(self._batch_id, self._route, self._ahead.popleft())
         self._fed += 1
         return job
 

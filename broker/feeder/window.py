@@ -4,14 +4,21 @@ import math
 
 QUEUE_SECONDS = 3.0
 """For a queue behind a network: what hides its latency and still lets cancel and fairness act at once."""
-LOCAL_SECONDS = 0.25
-"""For a window in the same process, which the feeder fills again without a round trip."""
+LOCAL_SECONDS = 0.2
+"""For a window in the same process, which the feeder fills again without a round trip: a tenth of a second for what
+the workers hold with a start time, and another so that none of them finds it empty. What it holds, a new batch waits
+for."""
 
 
 def target(
-    *, rate_per_s: float, free_slots: int, seconds: float = QUEUE_SECONDS, allowed_per_s: float | None = None
+    *,
+    rate_per_s: float,
+    free_slots: int,
+    seconds: float = QUEUE_SECONDS,
+    allowed_per_s: float | None = None,
+    consumers: int = 1,
 ) -> int:
-    """Jobs that the window of a route should hold, everything prefetched included; 1 at least.
+    """Jobs that the window of a route should hold, everything prefetched included; one per consumer at least.
 
     That is `seconds` of the recent completion rate, but enough to fill all free slots. Where the limits are known
     to start no more than `allowed_per_s` jobs a second, free slots ask for no more than `seconds` of that: most
@@ -22,7 +29,7 @@ def target(
     fill = max(0, free_slots)
     if allowed_per_s is not None and math.isfinite(allowed_per_s):
         fill = min(fill, math.ceil(max(0.0, allowed_per_s) * seconds))
-    return max(1, recent, fill)
+    return max(1, consumers, recent, fill)
 
 
 class RateMeter:

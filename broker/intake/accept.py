@@ -7,10 +7,11 @@ The file is packed the same way each time, so an intake that was cut off goes on
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 from broker.domain.batch import BatchState
 from broker.domain.result import ResultState
@@ -69,59 +70,77 @@ async def accept(
     batch_id, state = await database.write(manifest.open_batch, new, replace=replace)
     if state is not BatchState.RECEIVING:
         return Accepted(batch_id=batch_id, state=state, known=True)
-    reading = _Reading(source, routes, scratch)
     try:
-        await _store(database, batch_id, reading, lenient=lenient, progress=progress)
+        reading = _Reading(source, routes, scratch, keep_refused=lenient)
+        try:
+            await _store(database, batch_id, reading, lenient=lenient, progress=progress)
+        finally:
+            await asyncio.to_thread(reading.close)
         if reading.report.total and not lenient:
             raise IntakeRefused(source.name, reading.report.total, reading.rows, reading.report.lines())
     except CallerError:
         await database.write(manifest.discard, batch_id)
         raise
-    finally:
-        await asyncio.to_thread(reading.close)
     state = await database.write(manifest.seal, batch_id, reading.rows)
     return Accepted(batch_id=batch_id, state=state, known=False)
 
 
 class _Reading:
-    """One pass over a file, made in a thread: rows become segments, bad ones problems."""
+    """One pass over a file, made in a thread: rows become segments, bad ones problems.
 
-    def __init__(self, source: Source, routes: frozenset[str], scratch: Path) -> None:
+    Whoever is cancelled leaves a thread behind that is still reading: `close` waits for it.
+    """
+
+    def __init__(self, source: Source, routes: frozenset[str], scratch: Path, *, keep_refused: bool) -> None:
         self.rows = 0
         self.report = ProblemReport()
         self.refused: list[Problem] = []
-        """Problems that were not written yet (lenient)."""
+        """Problems whose results were not written yet (lenient only)."""
+        self._keep_refused = keep_refused
         self._names = DuplicateFinder(scratch)
         self._rows = read_rows(source, routes=routes)
-        self._drafts = self._packed(self._rows)
+        self._portions = self._read(self._rows)
+        self._duplicates = self._names.duplicates()
+        self._lock = Lock()
 
-    def next(self, count: int) -> list[SegmentDraft]:
-        """The next few segments; empty at the end of the file."""
-        return list(islice(self._drafts, count))
+    def next(self) -> list[SegmentDraft] | None:
+        """The next few segments, or none where many rows were bad; `None` at the end of the file."""
+        with self._lock:
+            return next(self._portions, None)
 
-    def duplicates(self) -> Iterator[Problem]:
-        """Rows whose name was used before; only at the end."""
-        return self._names.duplicates()
+    def next_duplicates(self) -> bool:
+        """Refuse the next few rows whose name was used before, after the end of the file; whether there were any."""
+        with self._lock:
+            problems = list(islice(self._duplicates, REFUSALS_PER_COMMIT))
+            for problem in problems:
+                self._refuse(problem)
+            return bool(problems)
 
     def close(self) -> None:
         """Let go of the file, also when it was not read to its end."""
-        self._rows.close()
-        self._names.close()
+        with self._lock:
+            self._rows.close()
+            self._names.close()
 
-    def refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: Problem) -> None:
         self.report.add(problem)
-        self.refused.append(problem)
+        if self._keep_refused:
+            self.refused.append(problem)
 
-    def _packed(self, rows: Iterable[Row | Problem]) -> Iterator[SegmentDraft]:
+    def _read(self, rows: Generator[Row | Problem, None, None]) -> Iterator[list[SegmentDraft]]:
         packer = SegmentPacker()
+        drafts: list[SegmentDraft] = []
         for row in rows:
             self.rows += 1
             if isinstance(row, Problem):
-                self.refuse(row)
-                continue
-            self._names.add(row.custom_id, line=row.line, position=row.position)
-            yield from packer.add(row)
-        yield from packer.finish()
+                self._refuse(row)
+            else:
+                self._names.add(row.custom_id, line=row.line, position=row.position)
+                drafts.extend(packer.add(row))
+            if len(drafts) >= SEGMENTS_PER_COMMIT or len(self.refused) >= REFUSALS_PER_COMMIT:
+                yield drafts
+                drafts = []
+        yield [*drafts, *packer.finish()]
 
 
 async def _store(
@@ -129,42 +148,44 @@ async def _store(
 ) -> None:
     stored = await database.read(manifest.segment_rows, batch_id)
     number = 0
-    while drafts := await asyncio.to_thread(reading.next, SEGMENTS_PER_COMMIT):
+    while (drafts := await asyncio.to_thread(reading.next)) is not None:
         progress(reading.rows)
-        await _refuse(database, batch_id, reading, lenient=lenient)
+        await _refuse(database, batch_id, reading)
         known = stored[number : number + len(drafts)]
         for row, draft in zip(known, drafts, strict=False):
             if (row.route, row.first_position, row.jobs) != (draft.route, draft.first_position, draft.count):
-                raise CallerError(
-                    "what was stored of this input by an earlier version does not match it; run with --new"
-                )
+                raise _changed()
         new = drafts[len(known) :]
         # A bad row refuses the file (strict): what follows is checked, but no longer stored
         if new and (lenient or not reading.report.total):
             await database.write(manifest.add_segments, batch_id, number + len(known), new)
         number += len(drafts)
-    duplicates = reading.duplicates()
-    while problems := await asyncio.to_thread(lambda: list(islice(duplicates, REFUSALS_PER_COMMIT))):
-        for problem in problems:
-            reading.refuse(problem)
-        await _refuse(database, batch_id, reading, lenient=lenient)
-    await _refuse(database, batch_id, reading, lenient=lenient)
+    if number < len(stored):
+        raise _changed()
+    while await asyncio.to_thread(reading.next_duplicates):
+        await _refuse(database, batch_id, reading)
     progress(reading.rows)
 
 
-async def _refuse(database: Database, batch_id: int, reading: _Reading, *, lenient: bool) -> None:
+async def _refuse(database: Database, batch_id: int, reading: _Reading) -> None:
     """Write the results of bad rows (lenient); a repeat after a crash finds them written."""
     problems, reading.refused = reading.refused, []
-    if lenient:
-        for start in range(0, len(problems), REFUSALS_PER_COMMIT):
-            ends = [
-                Finish(
-                    position=problem.position,
-                    custom_id=problem.custom_id,
-                    state=ResultState.FAILED,
-                    error_code=problem.code,
-                    error_message=str(problem),
-                )
-                for problem in problems[start : start + REFUSALS_PER_COMMIT]
-            ]
-            await database.write(finish, batch_id, ends)
+    if problems:
+        ends = [
+            Finish(
+                position=problem.position,
+                custom_id=problem.custom_id,
+                state=ResultState.FAILED,
+                error_code=problem.code,
+                error_message=str(problem),
+            )
+            for problem in problems
+        ]
+        await database.write(finish, batch_id, ends)
+
+
+def _changed() -> CallerError:
+    return CallerError(
+        "an earlier run stored part of this input under another configuration, and was cut off; "
+        "that part has been dropped: run the same command again"
+    )
