@@ -1,28 +1,32 @@
 """One batch file through the embedded mode: from intake to its output files, resumable at any moment."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from broker.delivery.files import Export, Order, OutputFiles
+from broker.accounting.reports import BatchReport, batch_report
+from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten
+from broker.domain.account import Account
 from broker.domain.batch import TERMINAL, Batch
-from broker.errors import AccountError, CallerError
+from broker.domain.clock import Clock, SystemClock
+from broker.errors import AccountError, BrokerError, CallerError, ConfigError
 from broker.intake.accept import Accepted, accept
-from broker.intake.source import Source, digest, opened_source
+from broker.intake.source import Source, digest
 from broker.progress import Observer, Progress
 from broker.settings import Settings, check_secrets
-from broker.store import batches, lock, manifest, migrate
-from broker.store.engine import Database, open_database
+from broker.store import batches, lock, manifest, migrate, standing, usage
+from broker.store.engine import Database, SQLiteDatabase, open_database
 from broker.store.manifest import NewBatch, SubmissionConflict
+from broker.store.plan import Plan
 from broker.wiring import Engine, all_routes, serving
 
 PROJECT = "default"
 DIALECT = "openai"
-LOOK_S = 0.5
+LOOK_S = 0.25
+"""Between two looks at a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +44,31 @@ class RunOptions:
     tag: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How a run ended that had a batch to run."""
+
+    report: BatchReport
+    elapsed_s: float
+    """Of this run, from acceptance on."""
+    resumed: bool
+    error: BrokerError | None = None
+    """Why it could not go on: what is in the ledger is safe, and the same command goes on from there."""
+
+    @property
+    def finished(self) -> bool:
+        return self.report.batch.state in TERMINAL
+
+
+class StoppedWhileReading(Exception):
+    """The run was told to stop before its batch was accepted; what was read is kept."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"stopped while reading the input, after {rows:,} rows")
+
+
 class View(Protocol):
-    """Whoever watches a run."""
+    """Whoever watches a run. Raises nothing."""
 
     def receiving(self, rows: int) -> None:
         """So many rows were read so far."""
@@ -52,46 +79,68 @@ class View(Protocol):
         ...
 
     def show(self, progress: Progress) -> None:
-        """How it stands, about twice a second."""
+        """How it stands, up to four times a second."""
         ...
 
 
 class BatchRun:
     """A run of one file. `stop` drains what is in flight; cancelling `run` aborts it."""
 
-    def __init__(self, options: RunOptions, settings: Settings, view: View) -> None:
+    def __init__(
+        self,
+        options: RunOptions,
+        settings: Settings,
+        view: View,
+        *,
+        clock: Clock | None = None,
+        look_s: float = LOOK_S,
+    ) -> None:
         self._options = options
         self._settings = settings
         self._view = view
+        self._clock = clock or SystemClock()
+        self._look_s = look_s
+        self._files = OutputFiles(options.output, options.errors)
         self._engine: Engine | None = None
-        self._stopping = False
+        self._look = asyncio.Event()
+        """Set when waiting for the next look is of no use: the batch ended, or the run is to stop."""
+        self.stopping = False
+        self.accepted = False
+        """From here on calls may have been made, and results are in the ledger."""
 
     def stop(self) -> None:
         """Start nothing more."""
-        self._stopping = True
+        self.stopping = True
+        self._look.set()
         if self._engine is not None:
             self._engine.stop()
 
-    async def run(self) -> Progress:
-        """Run to the end, or to `stop`; returns how it stands then.
+    async def run(self, source: Source) -> RunEnd:
+        """Run to the end, or to `stop`; returns how it ended. The files have passed `OutputFiles.check`.
 
-        Raises `CallerError`, `ConfigError` and `StoreError` before anything was started, and `AccountError` when
-        no account can go on.
+        Raises `CallerError`, `ConfigError` and `StoreError` before anything was started, `StoppedWhileReading` when
+        it was stopped by then, and later only what makes it impossible to read the ledger.
         """
-        options = self._options
-        _check_paths(options)
-        async with _opened(options.database_url) as database:
-            with opened_source(
-                options.jobs, directory=options.output.absolute().parent, standard_input=sys.stdin.buffer
-            ) as source:
-                accepted = await self._accept(database, source)
+        async with _opened(self._options.database_url) as database:
+            accepted = await self._accept(database, source)
             batch = await database.read(batches.get, accepted.batch_id)
-            with OutputFiles(options.output, options.errors) as files:
+            accounts = () if batch.state in TERMINAL else await self._accounts(database, batch)
+            with self._files:
+                self.accepted = True
                 self._view.accepted(batch, resumed=accepted.known)
-                export = Export(database, batch.id, files, options.order)
-                progress = await self._drain(database, batch, export)
-                await export.catch_up()
-            return progress
+                began = self._clock.monotonic()
+                export = Export(database, batch.id, self._files, self._options.order)
+                error = await self._drain(database, batch, accounts, export) if accounts else None
+                try:
+                    await export.catch_up()
+                except OutputNotWritten as problem:
+                    error = problem
+            return RunEnd(
+                report=await _report(database, batch.id, export),
+                elapsed_s=self._clock.monotonic() - began,
+                resumed=accepted.known,
+                error=error,
+            )
 
     async def _accept(self, database: Database, source: Source) -> Accepted:
         options = self._options
@@ -104,7 +153,7 @@ class BatchRun:
             output=str(options.output.absolute()),
             tag=options.tag,
         )
-        await self._check_output(database, new)
+        await self._check_files(database, new)
         try:
             return await accept(
                 database,
@@ -114,7 +163,7 @@ class BatchRun:
                 scratch=options.output.absolute().parent,
                 lenient=options.lenient,
                 replace=options.new,
-                progress=self._view.receiving,
+                progress=self._received,
             )
         except SubmissionConflict as conflict:
             raise CallerError(
@@ -122,76 +171,123 @@ class BatchRun:
                 "name another --output, or start over with --new"
             ) from conflict
 
-    async def _check_output(self, database: Database, new: NewBatch) -> None:
+    def _received(self, rows: int) -> None:
+        """Between two reads of the input: the moment to stop, at which nothing is torn."""
+        self._view.receiving(rows)
+        if self.stopping:
+            raise StoppedWhileReading(rows)
+
+    async def _check_files(self, database: Database, new: NewBatch) -> None:
         """A file that we did not write is not overwritten without being told to."""
-        path = self._options.output
+        if self._options.new:
+            return
         known = await database.read(manifest.submitted, new.project, new.submission_id)
-        if known is None and not self._options.new and path.exists() and path.stat().st_size:
+        if known is None and (path := self._files.occupied()):
             raise CallerError(
-                f"{path} exists and was not written by a run in this database; name another --output, "
+                f"{path} exists and was not written by a run in this database; name another file, "
                 "or overwrite it with --new"
             )
+        if path := self._files.foreign():
+            raise CallerError(f"{path} holds something else than results; move it away, or name another file")
 
-    async def _drain(self, database: Database, batch: Batch, export: Export) -> Progress:
+    async def _accounts(self, database: Database, batch: Batch) -> tuple[Account, ...]:
         routes = await database.read(manifest.routes, batch.id)
         accounts = serving(self._settings.accounts, routes)
-        finished = batch.state in TERMINAL
-        if not finished:
-            check_secrets(accounts, self._settings.key_origins)
+        unserved = sorted(set(routes) - all_routes(accounts))
+        if unserved:
+            raise ConfigError(
+                f"batch {batch.id} needs {', '.join(unserved)}, which no account serves any more; "
+                "add that to the models of one"
+            )
+        check_secrets(accounts, self._settings.key_origins)
+        return accounts
+
+    async def _drain(
+        self, database: Database, batch: Batch, accounts: tuple[Account, ...], export: Export
+    ) -> BrokerError | None:
+        """Work until the batch ends or the run is stopped; returns why it could not go on, if so."""
+
+        def committed(plan: Plan) -> None:
+            if batch.id in plan.completed:
+                self._look.set()
+
         engine = Engine(
             database,
-            () if finished else accounts,
+            accounts,
             policy=self._settings.retry_policy,
             only=[batch.id],
+            clock=self._clock,
+            committed=committed,
         )
         self._engine = engine
-        observer = Observer(engine, batch.id)
-        if finished or self._stopping:
-            return await observer.look()
+        if self.stopping:
+            engine.stop()
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(export.follow(lambda: engine.changed(LOOK_S)))
-            tasks.create_task(self._watch(engine, observer))
+            following = tasks.create_task(self._export(engine, export, over))
+            watching = tasks.create_task(self._watch(engine, Observer(engine, batch), over))
             await engine.run()
-            following.cancel()
-        return await observer.look()
+            over.set()
+            self._look.set()
+        return following.result() or watching.result()
 
-    async def _watch(self, engine: Engine, observer: Observer) -> None:
-        """Show how it stands until the batch has ended, then stop the engine."""
-        while True:
-            progress = await observer.look()
-            self._view.show(progress)
-            if progress.batch.state in TERMINAL or self._stopping:
+    async def _export(self, engine: Engine, export: Export, over: asyncio.Event) -> BrokerError | None:
+        """Results that cannot be written stop the run, but not the calls that are being paid for."""
+        try:
+            await export.follow(over)
+        except OutputNotWritten as error:
+            engine.stop()
+            return error
+        return None
+
+    async def _watch(self, engine: Engine, observer: Observer, over: asyncio.Event) -> BrokerError | None:
+        """Show how it stands until it is `over`; stop the engine when the batch has ended or nobody can go on."""
+        error = None
+        while not over.is_set():
+            progress = await observer.look(stopping=self.stopping)
+            if not over.is_set():
+                self._view.show(progress)
+            if error is None and not self.stopping:
+                error = _nobody_left(progress)
+            if error is not None or progress.batch.state in TERMINAL:
                 engine.stop()
-                return
-            blocked = engine.blocked()
-            if len(blocked) == len(engine.workers) and not progress.in_flight:
-                engine.stop()
-                raise AccountError(
-                    "no account can go on: "
-                    + "; ".join(f"{name}: {reason}" for name, reason in sorted(blocked.items()))
-                    + ". Mend one, then run the same command again: it resumes."
-                )
-            await engine.changed(LOOK_S)
-            await engine.clock.sleep(LOOK_S / 5)
+            self._look.clear()
+            if over.is_set():
+                break
+            await self._next_look()
+        return error
+
+    async def _next_look(self) -> None:
+        try:
+            async with asyncio.timeout(self._look_s):
+                await self._look.wait()
+        except TimeoutError:
+            return
+
+
+def _nobody_left(progress: Progress) -> AccountError | None:
+    """An account that ran out of quota comes back by itself; a key that is refused needs somebody to mend it."""
+    if progress.in_flight or any(account.state != "revoked" for account in progress.accounts):
+        return None
+    reasons = "; ".join(f"{account.name}: {account.reason}" for account in progress.accounts)
+    return AccountError(f"no account can go on, every key is refused ({reasons}); mend one")
+
+
+async def _report(database: Database, batch_id: int, export: Export) -> BatchReport:
+    batch = await database.read(batches.get, batch_id)
+    stands = await database.read(standing.standing, batch_id, batch.counts.finished)
+    groups = await database.read(usage.attempts_of, batch_id)
+    return batch_report(batch, groups, last_result_at=stands.last_result_at, error_codes=export.error_codes)
 
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[Database]:
     database = open_database(url)
     try:
+        if isinstance(database, SQLiteDatabase) and not database.path.parent.is_dir():
+            raise ConfigError(f"--database: {database.path.parent} is no folder; make it, or name another --database")
         async with lock.held(database):
             await database.write(migrate.upgrade)
             yield database
     finally:
         await database.close()
-
-
-def _check_paths(options: RunOptions) -> None:
-    named = {"--output": options.output, "--errors": options.errors, "the input": Path(options.jobs)}
-    seen: dict[Path, str] = {}
-    for name, path in named.items():
-        if path is None or str(path) == "-":
-            continue
-        other = seen.setdefault(path.resolve(), name)
-        if other != name:
-            raise CallerError(f"{other} and {name} are the same file, {path}; name another one")

@@ -1,24 +1,63 @@
 """All commands, registered."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from broker.cli.accounts import accounts_app
+from broker.cli.batches import batches, cancel, status
+from broker.cli.commands import Commands
+from broker.cli.database import database_app
 from broker.cli.init import init
 from broker.cli.provider_sim import provider_sim
+from broker.cli.results import results
 from broker.cli.run import run
+from broker.cli.usage import usage
 
 app = typer.Typer(
     name="penstock",
-    help="A batch inference broker: drains LLM jobs through a pool of accounts at exactly the rate each allows.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+@app.callback()
+def penstock(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where an error came from, for a report of a defect.")
+    ] = False,
+) -> None:
+    """A batch inference broker: drains LLM jobs through a pool of accounts at exactly the rate each allows.
+
+    Begin with `penstock init`, which writes penstock.toml from the keys in your environment, then
+    `penstock accounts check` and `penstock run JOBS --output OUT`.
+    """
+
+
 app.command()(run)
+app.command()(batches)
+app.command()(status)
+app.command()(results)
+app.command()(cancel)
+app.command()(usage)
 app.command()(init)
 app.add_typer(accounts_app, name="accounts")
+app.add_typer(database_app, name="db")
 app.command("provider-sim")(provider_sim)
 
 

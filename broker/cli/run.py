@@ -1,41 +1,57 @@
 """`penstock run`: drains one batch file in this process."""
 
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import Exit
+from broker.cli.options import DEFAULT_DATABASE, DatabaseUrl
+
 if TYPE_CHECKING:
-    from broker.batch_run import BatchRun, RunOptions
-    from broker.progress import Progress
-
-
-class Exit(IntEnum):
-    """Exit statuses of `penstock run`."""
-
-    ALL_SUCCEEDED = 0
-    SOME_FAILED = 1
-    NOTHING_STARTED = 2
-    INTERRUPTED = 130
+    from broker.batch_run import BatchRun, RunEnd, RunOptions
+    from broker.intake.source import Source
 
 
 def run(
-    jobs: Annotated[str, typer.Argument(help="OpenAI batch JSONL; also .gz or .zst; - is standard input.")],
+    jobs: Annotated[
+        str, typer.Argument(metavar="JOBS", help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input.")
+    ],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where results go; grows while it runs.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration.")] = Path("penstock.toml"),
-    errors: Annotated[Path | None, typer.Option("--errors", help="Failed rows go here instead.")] = None,
-    database: Annotated[
-        str, typer.Option("--database", help="sqlite:///PATH or postgresql://…")
-    ] = "sqlite:///penstock.db",
-    order: Annotated[str, typer.Option("--order", help="completion or input.")] = "completion",
-    lenient: Annotated[bool, typer.Option("--lenient", help="Bad rows fail alone, the others run.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Start over, with this input, for this output.")] = False,
-    tag: Annotated[str, typer.Option("--tag", help="A name to sum usage by.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary as the last line.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="The file for the results; it grows while it runs.")
+    ],
+    config: Annotated[
+        Path,
+        typer.Option("--config", "-c", metavar="FILE", help="Accounts and their limits; `penstock init` writes one."),
+    ] = Path("penstock.toml"),
+    errors: Annotated[
+        Path | None,
+        typer.Option("--errors", metavar="ERR", help="A file for the rows that did not succeed; else in OUT."),
+    ] = None,
+    database: DatabaseUrl = DEFAULT_DATABASE,
+    order: Annotated[
+        str, typer.Option("--order", metavar="ORDER", help="Order of the output: completion, or input.")
+    ] = "completion",
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Rows that do not validate fail alone; else the whole file is refused.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start over, whatever this output belonged to, and overwrite it.")
+    ] = False,
+    tag: Annotated[str, typer.Option("--tag", metavar="NAME", help="A name that `penstock usage` can sum by.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON summary as the last line of standard output.")
+    ] = False,
 ) -> None:
-    """Drain a batch file. Running the same command again resumes it; finished rows are not called again."""
+    """Drain a batch file through the accounts, and write the results as they come.
+
+    The same command again resumes after any interruption: finished rows are not called again, and of a finished batch
+    only the output is written again. Ctrl-C finishes the calls in flight and stops; a second Ctrl-C aborts them.
+
+    Exit status: 0 all rows succeeded, 1 some did not, 2 bad input or configuration (nothing was started), 130
+    interrupted.
+    """
     from broker.batch_run import RunOptions
     from broker.delivery.files import Order
 
@@ -55,66 +71,85 @@ def run(
 
 
 def _run(options: "RunOptions", config: Path, *, as_json: bool) -> int:
+    import sys
+
     import uvloop
 
-    from broker.batch_run import BatchRun
+    from broker.batch_run import BatchRun, StoppedWhileReading
+    from broker.cli.closing import closing_lines, resume_lines
+    from broker.cli.commands import in_words, leaf
+    from broker.cli.signals import Aborted, sigterm_interrupts
     from broker.cli.views import view_for
-    from broker.errors import AccountError, BrokerError
+    from broker.delivery.files import OutputFiles
+    from broker.domain.clock import SystemClock
+    from broker.errors import BrokerError
     from broker.intake.accept import IntakeRefused
+    from broker.intake.source import opened_source
     from broker.settings import load
 
+    settings = load(config)
+    OutputFiles(options.output, options.errors).check(options.jobs)
+    batch_run: BatchRun | None = None
     try:
-        settings = load(config)
-        with view_for(quiet=as_json) as view:
+        # Standard input is copied before the event loop is there, so that Ctrl-C ends the copying.
+        with (
+            sigterm_interrupts(),
+            opened_source(
+                options.jobs, directory=options.output.absolute().parent, standard_input=sys.stdin.buffer
+            ) as source,
+            view_for(source.name, SystemClock()) as view,
+        ):
             batch_run = BatchRun(options, settings, view)
-            progress = uvloop.run(_with_signals(batch_run))
+            end = uvloop.run(_interruptible(batch_run, source))
     except IntakeRefused as refused:
-        for problem in refused.problems:
-            typer.echo(problem, err=True)
-        typer.echo(f"{refused} (--lenient runs the others)", err=True)
-        return Exit.NOTHING_STARTED
-    except AccountError as error:
-        typer.echo(str(error), err=True)
+        for line in (*refused.problems, f"{refused} (--lenient runs the others)"):
+            typer.echo(line, err=True)
+        return Exit.REFUSED
+    except (Aborted, StoppedWhileReading, KeyboardInterrupt) as stopped:
+        reading = batch_run is None or not batch_run.accepted
+        aborted_reading = reading and not isinstance(stopped, StoppedWhileReading)
+        typer.echo("stopped while reading the input" if aborted_reading else str(stopped), err=True)
+        for line in resume_lines(options, config):
+            typer.echo(line, err=True)
+        return Exit.INTERRUPTED
+    except (BrokerError, ExceptionGroup) as error:
+        if batch_run is None or not batch_run.accepted:
+            raise
+        for line in (in_words(leaf(error)), *resume_lines(options, config)):
+            typer.echo(line, err=True)
         return Exit.SOME_FAILED
-    except BrokerError as error:
-        typer.echo(str(error), err=True)
-        return Exit.NOTHING_STARTED
-    except KeyboardInterrupt:
-        typer.echo("aborted; run the same command again to resume", err=True)
+    for line in closing_lines(end, options, config):
+        typer.echo(line, err=as_json)
+    if as_json:
+        typer.echo(_summary(end, options))
+    return _status(end)
+
+
+async def _interruptible(batch_run: "BatchRun", source: "Source") -> "RunEnd":
+    from broker.cli.signals import interruptible
+
+    return await interruptible(batch_run.run(source), drain=batch_run.stop)
+
+
+def _status(end: "RunEnd") -> int:
+    counts = end.report.batch.counts
+    if end.error is not None:
+        return Exit.SOME_FAILED
+    if not end.finished:
         return Exit.INTERRUPTED
-    return _finish(progress, as_json=as_json)
+    return Exit.OK if counts.succeeded == counts.total else Exit.SOME_FAILED
 
 
-def _finish(progress: "Progress", *, as_json: bool) -> int:
-    from broker.domain.batch import TERMINAL
+def _summary(end: "RunEnd", options: "RunOptions") -> str:
+    import json
 
-    counts = progress.batch.counts
-    typer.echo(f"{counts}")
-    if progress.batch.state not in TERMINAL:
-        return Exit.INTERRUPTED
-    return Exit.ALL_SUCCEEDED if counts.succeeded == counts.total else Exit.SOME_FAILED
+    from broker.accounting.reports import as_json
 
-
-async def _with_signals(batch_run: "BatchRun") -> "Progress":
-    import asyncio
-    import signal
-
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(batch_run.run())
-    interrupts = 0
-
-    def interrupted() -> None:
-        nonlocal interrupts
-        interrupts += 1
-        if interrupts == 1:
-            typer.echo("draining what is in flight; press Ctrl-C again to abort", err=True)
-            batch_run.stop()
-        else:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    facts = as_json(end.report) | {
+        "output": str(options.output.absolute()),
+        "errors": str(options.errors.absolute()) if options.errors else None,
+        "resumed": end.resumed,
+        "elapsed_s": round(end.elapsed_s, 3),
+        "error": str(end.error) if end.error else None,
+    }
+    return json.dumps(facts, ensure_ascii=False)

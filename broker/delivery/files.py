@@ -5,19 +5,26 @@ crash needs no bookkeeping.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from broker.delivery.openai_lines import is_error, output_line
+from broker.delivery.openai_lines import LINE_BEGINS, is_error, output_line
 from broker.domain.result import Result
-from broker.errors import CallerError
+from broker.errors import CallerError, StoreUnavailable
 from broker.store import results
 from broker.store.engine import Database
 
-PAGE = 500
+PAGE = 1_000
+PAUSE_S = 0.2
+"""Between two looks at the ledger: a page costs little more than a row."""
+_MOST_CODES = 1_000
+_OTHER_CODES = "other"
 
 
 class Order(StrEnum):
@@ -28,20 +35,59 @@ class Order(StrEnum):
     """Grows by its contiguous prefix."""
 
 
+class OutputNotWritten(CallerError):
+    """A file could not be written; what belongs into it is safe in the ledger."""
+
+    code = "output_not_written"
+
+
 class OutputFiles:
     """The output file and, where there is one, the error file."""
 
     def __init__(self, output: Path, errors: Path | None) -> None:
-        self._paths = (output, errors)
+        self._output = output
+        self._errors = errors
+        self._paths = tuple(path for path in (output, errors) if path is not None)
         self._files: list[BinaryIO] = []
+        self._whole = threading.Lock()
+        """Held while lines are written: an abort closes the files between two pages, not within one."""
+        self._failed = False
+
+    def check(self, source: str) -> None:
+        """Raise `CallerError` when a file cannot be written, or is the input; makes missing folders, and no file."""
+        self._check_distinct(source)
+        for path in self._paths:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CallerError(f"{path}: {error.filename} is no folder; name another file") from error
+            if path.is_dir():
+                raise CallerError(f"{path} is a folder; name a file in it")
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise CallerError(f"{path} may not be written by this user; name another file")
+
+    def _check_distinct(self, source: str) -> None:
+        names = ("--output", "--errors", "the input")
+        seen: dict[Path, str] = {}
+        for name, path in zip(names, (self._output, self._errors, Path(source)), strict=True):
+            if path is None or str(path) == "-" or (path.exists() and not path.is_file()):
+                continue
+            other = seen.setdefault(path.resolve(), name)
+            if other != name:
+                raise CallerError(f"{other} and {name} are the same file, {path}; name another one")
+
+    def foreign(self) -> Path | None:
+        """The first of the files that holds something else than results."""
+        return next((path for path in self._paths if not holds_results(path)), None)
+
+    def occupied(self) -> Path | None:
+        """The first of the files that holds anything."""
+        return next((path for path in self._paths if path.is_file() and path.stat().st_size), None)
 
     def __enter__(self) -> Self:
         """Open (and empty) the files; raises `CallerError`."""
         try:
-            for path in self._paths:
-                if path is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    self._files.append(path.open("wb", buffering=1 << 20))
+            self._files = [path.open("wb", buffering=1 << 20) for path in self._paths]
         except OSError as error:
             raise CallerError(f"{error.filename}: cannot be written: {error.strerror}; name another file") from error
         return self
@@ -49,16 +95,37 @@ class OutputFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files:
-            file.close()
+        with self._whole:
+            for path, file in zip(self._paths, self._files, strict=True):
+                try:
+                    file.close()
+                except OSError as problem:
+                    if error is None and not self._failed:  # what is told already is not told again
+                        raise _not_written(path, problem) from problem
 
     def write(self, page: Sequence[Result]) -> None:
-        """Append results and make them visible to readers."""
-        output, errors = self._files[0], self._files[-1]
+        """Append results and make them visible to readers; raises `OutputNotWritten`."""
+        parts: list[list[bytes]] = [[] for _ in self._files]
+        output, errors = parts[0], parts[-1]
         for result in page:
-            (errors if is_error(result) else output).write(output_line(result))
-        for file in self._files:
-            file.flush()
+            (errors if is_error(result) else output).append(output_line(result))
+        with self._whole:
+            for path, file, lines in zip(self._paths, self._files, parts, strict=True):
+                try:
+                    file.write(b"".join(lines))
+                    file.flush()
+                except OSError as problem:
+                    self._failed = True
+                    raise _not_written(path, problem) from problem
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a file is ours to write again: it is not there, empty, or begins as result lines do."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        head = file.read(len(LINE_BEGINS))
+    return LINE_BEGINS.startswith(head)
 
 
 class Export:
@@ -70,18 +137,45 @@ class Export:
         self._files = files
         self._order = order
         self.written = 0
+        self.error_codes: Counter[str] = Counter()
+        """Of the rows that did not succeed."""
 
     async def catch_up(self) -> None:
-        """Write everything that is committed and not written yet."""
-        read: Callable[..., Sequence[Result]] = (
-            results.after if self._order is Order.COMPLETION else results.from_position
-        )
+        """Write everything that is committed and not written yet; raises `OutputNotWritten`, `StoreUnavailable`."""
+        read: Callable[..., Sequence[Result]] = results.after
+        if self._order is Order.INPUT:
+            read = results.from_position
+            # A row that is long in coming: what is behind it is not read again and again.
+            if not await self._database.read(read, self._batch_id, self.written, 1):
+                return
         while page := await self._database.read(read, self._batch_id, self.written, PAGE):
             await asyncio.to_thread(self._files.write, page)
             self.written += len(page)
+            for result in page:
+                if is_error(result):
+                    self._count(result.error_code or _OTHER_CODES)
+            if len(page) < PAGE:
+                return
 
-    async def follow(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Catch up again and again, after each `wait`, until cancelled."""
-        while True:
-            await self.catch_up()
-            await wait()
+    async def follow(self, over: asyncio.Event) -> None:
+        """Catch up again and again until it is `over`. A database that does not answer is asked again."""
+        while not over.is_set():
+            try:
+                async with asyncio.timeout(PAUSE_S):
+                    await over.wait()
+            except TimeoutError:
+                pass
+            else:
+                return
+            try:
+                await self.catch_up()
+            except StoreUnavailable:
+                continue
+
+    def _count(self, code: str) -> None:
+        known = code in self.error_codes or len(self.error_codes) < _MOST_CODES
+        self.error_codes[code if known else _OTHER_CODES] += 1
+
+
+def _not_written(path: Path, problem: OSError) -> OutputNotWritten:
+    return OutputNotWritten(f"{path} cannot be written: {problem.strerror or problem}")

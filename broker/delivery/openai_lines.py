@@ -4,6 +4,9 @@ import orjson
 
 from broker.domain.result import Result, ResultState
 
+LINE_BEGINS = b'{"id":"batch_req_'
+"""What every line begins with."""
+
 
 def output_line(result: Result) -> bytes:
     """One line with its line feed; the provider's body goes in byte for byte.
@@ -22,7 +25,8 @@ def output_line(result: Result) -> bytes:
     else:
         response = b"null"
         error = orjson.dumps({"code": result.error_code, "message": result.error_message})
-    return b'{"id":"batch_req_%d_%d","custom_id":%b,"response":%b,"error":%b}\n' % (
+    return b'%b%d_%d","custom_id":%b,"response":%b,"error":%b}\n' % (
+        LINE_BEGINS,
         result.batch_id,
         result.position,
         custom_id,

@@ -1,0 +1,198 @@
+"""What `penstock status` says of a batch: what happens, what it costs, when it ends, and why it waits."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from broker.accounting.reports import plain
+from broker.cli.figures import compact, count, duration, money, percent, plural, rate
+from broker.cli.options import DEFAULT_DATABASE
+from broker.domain.batch import TERMINAL, Batch, BatchState
+from broker.store.standing import Standing
+
+STANDARD_INPUT = "standard input"
+_WAITS = {
+    "rate_limited": "after being told to slow down",
+    "overloaded": "as the provider was overloaded",
+    "server_error": "after an error of the provider",
+    "timeout": "after a timeout of the provider",
+    "outcome_unknown": "after a call without an answer",
+    "malformed_answer": "after an answer that was none",
+    "connection": "as the provider could not be reached",
+    "authentication": "as the key was refused",
+    "permission": "as the key was refused",
+    "spend": "as the credit was used up",
+    "daily_quota": "as the day's quota was used up",
+    "lost": "as the process died",
+    "aborted": "as the process was told to stop at once",
+    "never_sent": "as the call was not sent",
+    "paused": "as it was paused",
+    "stopped": "as the run was stopped",
+    "reconciled": "as they were in the queue when the last run ended",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A batch, and who works on it."""
+
+    batch: Batch
+    standing: Standing
+    holder: str | None
+    """The process that runs batches of this database."""
+    database_url: str = DEFAULT_DATABASE
+
+    @property
+    def running(self) -> bool:
+        return self.holder is not None and self.batch.state in (BatchState.RUNNING, BatchState.CANCELLING)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the last row, at the pace of late; `None` where nobody can tell."""
+        counts, pace = self.batch.counts, self.standing.rows_per_s
+        if not self.running or not pace:
+            return None
+        return (counts.total - counts.finished) / pace
+
+    @property
+    def expected_cost(self) -> Decimal | None:
+        """Of the whole batch, if the rest is like what has been."""
+        counts = self.batch.counts
+        if not counts.finished or not counts.total:
+            return None
+        return self.batch.cost / counts.finished * counts.total
+
+
+def outlook_lines(outlook: Outlook) -> Iterator[str]:
+    """The lines, for people."""
+    batch, counts = outlook.batch, outlook.batch.counts
+    yield f"batch {batch.id}: {batch.source}" + (f" → {batch.output}" if batch.output else "")
+    yield f"state    {_happening(outlook)}"
+    if batch.state is BatchState.RECEIVING:
+        return
+    yield f"rows     {_rows(outlook)}"
+    tokens = f"{compact(batch.usage.input_tokens or 0)} tokens in, {compact(batch.usage.output_tokens or 0)} out"
+    yield f"cost     {_cost(outlook)}, {tokens}"
+    if batch.accepted_at is not None:
+        yield f"began    {_clock(batch.accepted_at)}, {duration(outlook.standing.at - batch.accepted_at)} ago"
+    if batch.state in TERMINAL:
+        if batch.finished_at is not None and batch.accepted_at is not None:
+            yield f"ended    {_clock(batch.finished_at)}, after {duration(batch.finished_at - batch.accepted_at)}"
+    elif outlook.eta_s is not None:
+        pace = f"{rate(outlook.standing.rows_per_s or 0)} rows/s"
+        yield f"ends     in {duration(outlook.eta_s)}, at {_clock(outlook.standing.at + outlook.eta_s)} ({pace})"
+    yield from _waits(outlook)
+    if counts.failed:
+        yield f"failed   `penstock results {batch.id} --state failed` shows {'it' if counts.failed == 1 else 'them'}"
+
+
+def outlook_json(outlook: Outlook) -> dict[str, Any]:
+    """The same for programs; times in seconds since the epoch, money as a decimal in a string."""
+    batch, stands = outlook.batch, outlook.standing
+    return batch_json(batch) | {
+        "in_flight": stands.in_flight,
+        "retrying": dict(stands.retrying),
+        "rows_per_s": stands.rows_per_s if outlook.running else 0.0,
+        "eta_s": outlook.eta_s,
+        "expected_cost": None if outlook.expected_cost is None else plain(round(outlook.expected_cost, 10)),
+        "held_by": outlook.holder,
+    }
+
+
+def batch_json(batch: Batch) -> dict[str, Any]:
+    """What the ledger says of a batch."""
+    counts = batch.counts
+    return {
+        "batch": batch.id,
+        "state": str(batch.state),
+        "source": batch.source,
+        "output": batch.output,
+        "tag": batch.tag,
+        "total": counts.total,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+        "expired": counts.expired,
+        "cost": plain(batch.cost),
+        "unpriced": batch.unpriced,
+        "input_tokens": batch.usage.input_tokens,
+        "output_tokens": batch.usage.output_tokens,
+        "accepted_at": batch.accepted_at,
+        "finished_at": batch.finished_at,
+    }
+
+
+def _happening(outlook: Outlook) -> str:
+    batch, holder = outlook.batch, outlook.holder
+    if batch.state in _NOBODY and holder is None:
+        return _NOBODY[batch.state].format(id=batch.id, resume=resume_command(outlook))
+    return _SOMEBODY.get(batch.state, str(batch.state)).format(holder=holder)
+
+
+_NOBODY = {
+    BatchState.RECEIVING: "its input was not read to the end; go on there with: {resume}",
+    BatchState.RUNNING: "nothing runs it; resume with: {resume}",
+    BatchState.CANCELLING: "its cancelling was not finished; do that with: penstock cancel {id}",
+}
+_SOMEBODY = {
+    BatchState.RECEIVING: "its input is being read by {holder}",
+    BatchState.RUNNING: "running, by {holder}",
+    BatchState.CANCELLING: "being cancelled, by {holder}: calls in flight still report",
+}
+
+
+def resume_command(outlook: Outlook) -> str:
+    """The command that goes on with a batch, as far as the ledger knows it."""
+    batch = outlook.batch
+    words = ["penstock", "run", "-" if batch.source == STANDARD_INPUT else batch.source]
+    if batch.output:
+        words += ["--output", batch.output]
+    if outlook.database_url != DEFAULT_DATABASE:
+        words += ["--database", outlook.database_url]
+    return shlex.join(words)
+
+
+def _rows(outlook: Outlook) -> str:
+    counts = outlook.batch.counts
+    done = percent(counts.finished / counts.total) if counts.total else "100 %"
+    parts = [f"{count(counts.finished)} of {count(counts.total)} done ({done}): {count(counts.succeeded)} succeeded"]
+    waiting = counts.total - counts.finished - outlook.standing.in_flight
+    parts += [
+        f"{count(number)} {word}"
+        for number, word in (
+            (counts.failed, "failed"),
+            (counts.cancelled, "cancelled"),
+            (counts.expired, "expired"),
+            (outlook.standing.in_flight if outlook.running else 0, "in flight"),
+            (waiting, "waiting"),
+        )
+        if number > 0
+    ]
+    return ", ".join(parts)
+
+
+def _cost(outlook: Outlook) -> str:
+    batch = outlook.batch
+    text = money(batch.cost)
+    if batch.unpriced:
+        text += f" + {plural(batch.unpriced, 'call')} at unknown prices"
+    if batch.state not in TERMINAL and outlook.expected_cost:
+        text += f" so far, about {money(outlook.expected_cost)} in the end"
+    return text
+
+
+def _waits(outlook: Outlook) -> Iterator[str]:
+    stands = outlook.standing
+    if outlook.batch.state in TERMINAL or not stands.retrying:
+        return
+    for why, jobs in stands.retrying.items():
+        yield f"waits    {plural(jobs, 'row')} for another try, {_WAITS.get(why, why)}"
+    if stands.next_try_in_s is not None and stands.next_try_in_s > 0 and outlook.running:
+        yield f"         the next in {duration(stands.next_try_in_s)}"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
