@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.domain.job import Job
+from broker.errors import BrokerError
+
+
+class TransportUnavailable(BrokerError):
+    """It did not take the turns, or nobody knows: publish what is still to be run again."""
+
+    code = "transport_unavailable"
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +25,8 @@ class Turn:
 
     route: str
     jobs: tuple[Job, ...]
+    interactive: bool = False
+    """Somebody waits for the answer: such turns are taken before the others of their route."""
 
 
 class Delivery(Protocol):
@@ -42,7 +52,11 @@ class Transport(Protocol):
     """The queue of one installation."""
 
     async def publish(self, turns: Sequence[Turn]) -> None:
-        """Hand turns over; returns when each is safe with the transport."""
+        """Hand turns over; returns when each is safe with the transport.
+
+        Raises `TransportUnavailable`, also when only some of them got through. Publishing twice is harmless: the
+        claim lets a job run once.
+        """
         ...
 
     def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> Consumer:
