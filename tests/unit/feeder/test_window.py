@@ -11,8 +11,12 @@ def test_a_queue_holds_three_seconds_of_the_recent_rate() -> None:
     assert target(rate_per_s=100, free_slots=10, seconds=QUEUE_SECONDS) == 300
 
 
-def test_a_local_window_holds_a_quarter_of_a_second() -> None:
-    assert target(rate_per_s=100, free_slots=10, seconds=LOCAL_SECONDS) == 25
+def test_a_local_window_holds_a_fifth_of_a_second() -> None:
+    assert target(rate_per_s=100, free_slots=10, seconds=LOCAL_SECONDS) == 20
+
+
+def test_no_consumer_is_left_without_a_job_to_hold() -> None:
+    assert target(rate_per_s=0.1, free_slots=64, seconds=LOCAL_SECONDS, allowed_per_s=0.1, consumers=4) == 4
 
 
 def test_free_slots_are_filled_before_anything_has_completed() -> None:
@@ -20,7 +24,7 @@ def test_free_slots_are_filled_before_anything_has_completed() -> None:
 
 
 def test_free_slots_ask_for_no_more_than_the_limits_let_start() -> None:
-    assert target(rate_per_s=0, free_slots=256, seconds=LOCAL_SECONDS, allowed_per_s=100) == 25
+    assert target(rate_per_s=0, free_slots=256, seconds=LOCAL_SECONDS, allowed_per_s=100) == 20
 
 
 def test_a_window_is_never_shut() -> None:

@@ -1,0 +1,1 @@
+"""Servers that tests need: found, else started, never skipped."""

@@ -1,0 +1,125 @@
+"""Whether an account can be used."""
+
+import pytest
+
+from broker.domain.attempt import CallError, ErrorClass, Scope
+from broker.domain.outcome import RetryPolicy
+from workers.account_health import AccountHealth, Health
+
+NOW = 1_000.0
+PAUSES = {
+    ErrorClass.AUTHENTICATION: 1800.0,
+    ErrorClass.PERMISSION: 1800.0,
+    ErrorClass.SPEND: 3600.0,
+    ErrorClass.DAILY_QUOTA: 900.0,
+}
+
+
+def an_error(error_class: ErrorClass, *, wait_s: float | None = None) -> CallError:
+    return CallError(error_class=error_class, scope=Scope.SAME, message=f"{error_class} it was", wait_s=wait_s)
+
+
+def a_health(*errors: ErrorClass, now: float = NOW) -> AccountHealth:
+    health = AccountHealth(RetryPolicy())
+    for error_class in errors:
+        health.went_wrong(an_error(error_class), now)
+    return health
+
+
+@pytest.mark.parametrize("error_class", sorted(set(ErrorClass) - set(PAUSES) - {ErrorClass.CONNECTION}))
+def test_most_errors_are_none_of_the_accounts_fault(error_class: ErrorClass) -> None:
+    health = a_health(error_class, error_class, error_class)
+    assert (health.health, health.reason, health.blocked_for(NOW)) == (Health.ACTIVE, None, 0.0)
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.AUTHENTICATION, ErrorClass.PERMISSION])
+def test_one_refusal_is_not_believed(error_class: ErrorClass) -> None:
+    health = a_health(error_class)
+    assert (health.health, health.reason, health.blocked_for(NOW)) == (Health.ACTIVE, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        (ErrorClass.AUTHENTICATION, ErrorClass.AUTHENTICATION),
+        (ErrorClass.PERMISSION, ErrorClass.AUTHENTICATION),
+        (ErrorClass.AUTHENTICATION, ErrorClass.SERVER_ERROR, ErrorClass.PERMISSION),
+    ],
+)
+def test_a_second_refusal_is(errors: tuple[ErrorClass, ...]) -> None:
+    health = a_health(*errors)
+    assert health.health is Health.REVOKED
+    assert health.reason == f"{errors[-1]} it was"
+    assert health.blocked_for(NOW) == 1800.0
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.SPEND, ErrorClass.DAILY_QUOTA])
+def test_used_up_is_believed_at_once(error_class: ErrorClass) -> None:
+    health = a_health(error_class)
+    assert health.health is Health.EXHAUSTED
+    assert health.reason == f"{error_class} it was"
+    assert health.blocked_for(NOW) == PAUSES[error_class]
+
+
+def test_the_providers_own_hint_on_a_daily_quota_is_followed() -> None:
+    health = AccountHealth(RetryPolicy())
+    health.went_wrong(an_error(ErrorClass.DAILY_QUOTA, wait_s=7200.0), NOW)
+    assert health.blocked_for(NOW + 200) == 7000.0
+
+
+def test_the_block_ends_with_its_time_but_its_reason_stays_until_a_good_answer() -> None:
+    health = a_health(ErrorClass.SPEND)
+    assert health.blocked_for(NOW + 3600) <= 0
+    assert health.reason is not None
+    health.succeeded()
+    assert health.reason is None
+    assert health.blocked_for(NOW) == 0.0
+
+
+def test_a_probe_that_fails_blocks_again() -> None:
+    health = a_health(ErrorClass.SPEND)
+    health.went_wrong(an_error(ErrorClass.SPEND), NOW + 3600)
+    assert health.blocked_for(NOW + 3600) == 3600
+
+
+def test_a_shorter_block_does_not_cut_a_longer_one() -> None:
+    health = a_health(ErrorClass.SPEND)
+    health.went_wrong(an_error(ErrorClass.DAILY_QUOTA), NOW)
+    assert health.blocked_for(NOW) == 3600
+
+
+def test_a_good_answer_between_two_refusals_forgets_the_first() -> None:
+    health = a_health(ErrorClass.AUTHENTICATION)
+    health.succeeded()
+    health.went_wrong(an_error(ErrorClass.AUTHENTICATION), NOW)
+    assert health.health is Health.ACTIVE
+
+
+def test_a_block_that_a_good_answer_ended_does_not_lengthen_the_next() -> None:
+    health = a_health(ErrorClass.SPEND)
+    health.succeeded()
+    health.went_wrong(an_error(ErrorClass.DAILY_QUOTA), NOW)
+    assert health.blocked_for(NOW) == 900
+
+
+def test_an_account_that_is_not_there_is_looked_for_at_longer_and_longer_intervals() -> None:
+    health = a_health()
+    now, waits = NOW, []
+    for _ in range(8):
+        health.went_wrong(an_error(ErrorClass.CONNECTION), now)
+        waits.append(health.blocked_for(now))
+        now += waits[-1]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert health.health is Health.UNREACHABLE
+    health.succeeded()
+    assert (health.health, health.blocked_for(now)) == (Health.ACTIVE, 0.0)
+
+
+def test_calls_that_fail_together_are_one_absence() -> None:
+    health = a_health(*[ErrorClass.CONNECTION] * 64)
+    assert health.blocked_for(NOW) == 1.0
+
+
+def test_an_absence_does_not_shorten_a_longer_block() -> None:
+    health = a_health(ErrorClass.SPEND, ErrorClass.CONNECTION)
+    assert (health.health, health.blocked_for(NOW)) == (Health.EXHAUSTED, 3600.0)
