@@ -115,6 +115,8 @@ class GroupState:
     slots: int | None
     paused_for_s: float
     pause_reason: str | None
+    degraded: str | None = None
+    """Why only a share of the limits is handed out: nobody can be asked what other processes take."""
 
 
 class Limiter(Protocol):
