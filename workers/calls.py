@@ -116,7 +116,7 @@ class Calls:
             cookie_jar=DummyCookieJar(),
             headers=fixed,
             # The total deadline is ours: aiohttp rounds it up and watches it less strictly.
-            timeout=ClientTimeout(total=None, connect=connect_seconds),
+            timeout=ClientTimeout(total=None, sock_connect=connect_seconds),
             trust_env=False,
         )
 

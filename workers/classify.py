@@ -6,6 +6,7 @@ unknown   bytes were sent and no full answer came back
 ok        a complete, well-formed answer
 """
 
+import re
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,6 +17,8 @@ from broker.protocols.registry import WireProtocol
 from broker.redaction import excerpt
 from workers.endings import CutOff, Ending, NotConnected, Responded
 
+_PLAIN_ID = re.compile(r"(?:req_|chatcmpl-)?[0-9a-fA-F-]{8,64}")
+"""What most providers' ids of a call look like: nothing in it can be a key."""
 _FAILED_THOUGH_4XX = frozenset({408, 409})
 
 
@@ -66,7 +69,7 @@ def _of_response(
 ) -> Verdict:
     status, headers = response.status, response.headers
     request_id = next((headers[name] for name in protocol.request_id_headers if name in headers), None)
-    if request_id is not None:
+    if request_id is not None and not _PLAIN_ID.fullmatch(request_id):
         request_id = excerpt(request_id, 200)
     if not 200 <= status < 300:
         error = protocol.error_of(status, headers, response.body, now=now)

@@ -37,11 +37,12 @@ class Deadlines:
         self._seconds = seconds
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> Deadline:
         """Begin a call in the current task; it must be ended by `finish`."""
-        loop = asyncio.get_running_loop()
-        deadline = Deadline(asyncio.current_task(), loop.time() + self._seconds)
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        deadline = Deadline(asyncio.current_task(loop), loop.time() + self._seconds)
         self._running[deadline] = None
         if self._timer is None:
             self._timer = loop.call_later(min(LOOK_S, self._seconds), self._look)

@@ -1,6 +1,7 @@
 """Money is `Decimal` US dollars, kept to ten decimal places: a ten-billionth of a dollar."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 PLACES = 10
 QUANTUM = Decimal(1).scaleb(-PLACES)
@@ -12,6 +13,7 @@ def rounded(amount: Decimal) -> Decimal:
     return amount.quantize(QUANTUM, rounding=ROUND_HALF_EVEN)
 
 
+@lru_cache(maxsize=4096)
 def to_units(amount: Decimal) -> int:
     """The amount as a whole number of quanta (SQLite has no decimal type, and sums must be exact)."""
     return int(rounded(amount).scaleb(PLACES))

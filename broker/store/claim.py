@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from broker.domain.attempt import AttemptState, ErrorClass
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
-from broker.store.sql import JsonRows, Sql
+from broker.store.sql import Facts, JsonRows, Sql
 from broker.store.tables import batches
 
 HEARTBEAT_FRESH_S = 15.0
@@ -84,7 +84,7 @@ _KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
 _GRANTS = JsonRows("grants", batch_id="bigint", position="bigint", number="int", attempt_id="text", model="text")
 
 _FRESH = Sql("select heartbeat > {now} - :within from workers where worker_id = :worker_id and stopped_at is null")
-_STANDING = Sql(
+_STANDING = Facts(
     """
     select k.batch_id, k.position,
       (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished,
@@ -92,6 +92,7 @@ _STANDING = Sql(
     from {keys} k
     """,
     _KEYS,
+    columns=("batch_id", "position", "finished", "number"),
 )
 _PAST = Sql(
     """
@@ -107,7 +108,14 @@ _INSERT = Sql(
       (batch_id, position, number, attempt_id, worker_id, account, provider, model, state, claimed_at)
     select g.batch_id, g.position, g.number, g.attempt_id, :worker_id, :account, :provider, g.model, 'open', {now}
     from {grants} g where true order by g.batch_id, g.position
-    on conflict do nothing returning attempt_id
+    on conflict do nothing
+    """,
+    _GRANTS,
+)
+_INSERTED = Sql(
+    """
+    select a.attempt_id from {grants} g join attempts a
+      on a.batch_id = g.batch_id and a.position = g.position and a.number = g.number and a.attempt_id = g.attempt_id
     """,
     _GRANTS,
 )
@@ -162,12 +170,11 @@ def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobK
     keys = _KEYS.pack(claim.key for claim in claims)
     finished: set[JobKey] = set()
     tried: list[JobKey] = []
-    for row in connection.execute(_STANDING.on(connection), {"keys": keys}):
-        key = JobKey(row.batch_id, row.position)
-        if row.finished:
-            finished.add(key)
-        elif row.number:
-            tried.append(key)
+    for batch_id, position, is_finished, number in _STANDING.read(connection, keys=keys):
+        if is_finished:
+            finished.add(JobKey(batch_id, position))
+        elif number:
+            tried.append(JobKey(batch_id, position))
     pasts: dict[JobKey, _Past] = defaultdict(_Past)
     if tried:
         for row in connection.execute(_PAST.on(connection), {"keys": _KEYS.pack(tried)}):
@@ -221,17 +228,14 @@ def _insert(
     ]
     if not new:
         return list(decided)
-    rows = connection.execute(
-        _INSERT.on(connection),
-        {
-            "grants": _GRANTS.pack((*claim.key, answer.number, claim.attempt_id, claim.model) for claim, answer in new),
-            "worker_id": claimant.worker_id,
-            "account": claimant.account,
-            "provider": claimant.provider,
-        },
-    )
+    grants = _GRANTS.pack((*claim.key, answer.number, claim.attempt_id, claim.model) for claim, answer in new)
+    who = {"worker_id": claimant.worker_id, "account": claimant.account, "provider": claimant.provider}
+    if connection.execute(_INSERT.on(connection), {"grants": grants, **who}).rowcount == len(new):
+        return list(decided)
     # By attempt, not by job: a job that came twice in one claim has one winner
-    lost = {claim.attempt_id for claim, _ in new} - set(rows.scalars())
+    lost = {claim.attempt_id for claim, _ in new} - set(
+        connection.execute(_INSERTED.on(connection), {"grants": grants}).scalars()
+    )
     return [
         Claimed(verdict=Verdict.ELSEWHERE) if claim.attempt_id in lost else answer
         for claim, answer in zip(claims, decided, strict=True)

@@ -237,7 +237,9 @@ def _result_row(report: Report, conclusion: Conclusion, seq: int, at: float) -> 
 
 def _text(said: str | None) -> str | None:
     """What a provider said, without what a database cannot hold (NUL, half surrogates): a paid answer must be kept."""
-    return said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode() if said else said
+    if not said or (said.isascii() and "\x00" not in said):
+        return said
+    return said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _due_row(key: JobKey, again: Again, at: float) -> Row:

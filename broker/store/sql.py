@@ -8,6 +8,7 @@ One parameter, whatever the number of rows: one prepared statement, one plan.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -36,6 +37,10 @@ class JsonRows:
         # A sub-select that PostgreSQL may not flatten: the array is taken apart once
         return f"(select {picks} from json_array_elements(cast(:{self.parameter} as json)) as t(v) offset 0)"
 
+    def pack_dicts(self, rows: Iterable[dict[str, Any]]) -> str:
+        """Pack rows that have all columns as keys."""
+        return self.pack(map(itemgetter(*self._columns), rows))
+
     @staticmethod
     def pack(rows: Iterable[Sequence[Any]]) -> str:
         return orjson.dumps([tuple(row) for row in rows]).decode()
@@ -46,18 +51,41 @@ class Sql:
 
     def __init__(self, template: str, *sources: JsonRows) -> None:
         self._variants: dict[str, TextClause] = {
-            dialect: text(
-                template.format(
-                    now=_NOW[dialect],
-                    skip_locked=_SKIP_LOCKED[dialect],
-                    **{source.parameter: source.source(dialect) for source in sources},
-                )
-            )
-            for dialect in ("sqlite", "postgresql")
+            dialect: text(self._spelled(template, dialect, sources)) for dialect in ("sqlite", "postgresql")
         }
 
     def on(self, connection: Connection) -> TextClause:
         return self._variants[connection.dialect.name]
+
+    @staticmethod
+    def _spelled(template: str, dialect: str, sources: Sequence[JsonRows]) -> str:
+        return template.format(
+            now=_NOW[dialect],
+            skip_locked=_SKIP_LOCKED[dialect],
+            **{source.parameter: source.source(dialect) for source in sources},
+        )
+
+
+class Facts(Sql):
+    """A query whose rows come back as one JSON value.
+
+    Python's driver for SQLite lets go of the interpreter lock at every row that it fetches. In a busy process each
+    of these costs a wait for the event loop's thread, and makes that one wait: a third of a record's time.
+    """
+
+    def __init__(self, template: str, *sources: JsonRows, columns: Sequence[str]) -> None:
+        super().__init__(template, *sources)
+        picks = ", ".join(f"g.{column}" for column in columns)
+        wrapped = {
+            "sqlite": f"select json_group_array(json_array({picks})) from ({{}}) g",
+            "postgresql": f"select coalesce(json_agg(json_build_array({picks})), '[]')::text from ({{}}) g",
+        }
+        self._variants = {name: text(wrapped[name].format(clause.text)) for name, clause in self._variants.items()}
+
+    def read(self, connection: Connection, **parameters: Any) -> list[list[Any]]:
+        """Run it; the rows, in no order."""
+        rows: list[list[Any]] = orjson.loads(connection.execute(self.on(connection), parameters).scalar_one())
+        return rows
 
 
 _READ_CLOCK = Sql("select {now}")
