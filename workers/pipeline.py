@@ -92,10 +92,12 @@ class Pipeline:
             await self._empty_hands("account blocked")
         if not self._hand or now < self._resume_at:
             return
-        asks = [Ask(reservation_id=work.attempt_id, need=work.charge) for work in self._hand]
+        asked = list(self._hand)  # others may come to the front of the hand meanwhile
+        self._hand.clear()
+        asks = [Ask(reservation_id=work.attempt_id, need=work.charge) for work in asked]
         granted = await self._bench.limiter.reserve(self._bench.group, asks, horizon_s=HORIZON_S)
-        for grant in granted.grants:
-            work = self._hand.popleft()
+        self._hand.extend(asked[len(granted.grants) :])
+        for work, grant in zip(asked, granted.grants, strict=False):
             work.start_at = grant.start_at
             self._bench.watch(Step.RESERVED, work)
             self._timed.append(work)
@@ -104,6 +106,7 @@ class Pipeline:
             return
         self._resume_at = now + min(granted.retry_in, IDLE_S)
         if granted.retry_in > HAND_BACK_S and (granted.why or "").startswith("paused"):
+            self._resume_at = now + granted.retry_in  # pauses only grow
             await self._empty_hands(granted.why or "paused")
 
     async def _empty_hands(self, why: str) -> None:

@@ -9,10 +9,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from broker.domain.clock import Clock
-from broker.domain.report import Report
+from broker.domain.report import Conclusion, Report
+from broker.domain.result import ResultState
+from broker.domain.usage import NO_USAGE
 from broker.errors import StoreRefused, StoreUnavailable
 from broker.store.engine import Database
 from broker.store.plan import Plan
@@ -47,8 +50,23 @@ async def commit(database: Database, reports: Sequence[Report]) -> tuple[list[Pl
     return first[0] + second[0], first[1] + second[1]
 
 
-def _ids(reports: Sequence[Report]) -> str:
-    return ", ".join(report.attempt_id for report in reports)
+def _without_answer(report: Report) -> Report:
+    """What can surely be stored of a report that cannot: the call was made, and its job failed."""
+    custom_id = report.then.custom_id if isinstance(report.then, Conclusion) else None
+    return replace(
+        report,
+        then=Conclusion(
+            state=ResultState.FAILED,
+            custom_id=custom_id,
+            error_code="unrecordable",
+            error_message="the answer cannot be stored in the database; it was set aside beside the spool",
+        ),
+        usage=NO_USAGE,
+        cost=None,
+        price_version=None,
+        error=None,
+        request_id=None,
+    )
 
 
 class Recorder:
@@ -120,10 +138,15 @@ class Recorder:
         self._spooled = max(0, self._spooled - len(reports))
         if len(self._reports) < MOST_WAITING:
             self._room.set()
-        if refused:
-            await self._set_aside(refused)
+        for report in refused:
+            substitute = _without_answer(report)
+            if substitute != report:
+                await self._set_aside(report)
+                self.put_nowait(substitute)
+        unstored = {report.attempt_id for report in refused}
+        stored = [report for report in reports if report.attempt_id not in unstored]
         for plan in plans:
-            self._recorded(reports, plan)
+            self._recorded(stored, plan)
         if not self._spooled and self._spool.in_use:
             await self._clear()
 
@@ -142,19 +165,19 @@ class Recorder:
             return True
         try:
             self._spool.append(reports)
-        except OSError:
+        except (OSError, TypeError):
             log.exception("the spool cannot be written, %d answers are in memory only", len(reports))
             return False
         return True
 
-    async def _set_aside(self, reports: Sequence[Report]) -> None:
-        """One report that cannot be stored must not hold up the others."""
+    async def _set_aside(self, report: Report) -> None:
+        """One report that cannot be stored must not hold up the others: people get its answer in a file."""
         try:
-            path = await asyncio.to_thread(self._spool.set_aside, reports)
-        except OSError:
-            log.exception("%d reports cannot be stored, nor set aside: %s", len(reports), _ids(reports))
+            path = await asyncio.to_thread(self._spool.set_aside, [report])
+        except (OSError, TypeError):
+            log.exception("attempt %s cannot be stored, nor set aside", report.attempt_id)
         else:
-            log.error("%d reports cannot be stored, they are in %s: %s", len(reports), path, _ids(reports))
+            log.error("attempt %s cannot be stored, its answer is in %s", report.attempt_id, path)
 
     async def _clear(self) -> None:
         """All that is in the spool is committed; where it cannot be removed, a replay of it changes nothing."""

@@ -42,6 +42,8 @@ class Worker:
 
         A goodbye that the database does not take is no loss: a life sign that stands still says the same, later.
         """
+        await self.bench.recorder.drained()
+        self.bench.open.clear()  # no call is left: what the database still holds open was never sent
         await self.close_strangers()
         await self.bench.recorder.drained()
         try:

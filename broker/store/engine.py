@@ -169,7 +169,8 @@ def open_database(url: str) -> Database:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigError(f"--database: {url!r} is no database URL; use sqlite:///PATH or postgresql://…") from error
+        # The URL itself is not shown: it may hold a password
+        raise ConfigError("--database: that is no database URL; use sqlite:///PATH or postgresql://…") from error
     match parsed.get_backend_name():
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             return SQLiteDatabase(parsed.set(drivername="sqlite+pysqlite"), Path(parsed.database).resolve())

@@ -78,6 +78,8 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
             raise SubmissionConflict(known.batch_id)
         state = connection.execute(select(batches.c.state).where(batches.c.batch_id == known.batch_id)).scalar_one()
         return known.batch_id, BatchState(state)
+    if known:
+        _let_go(connection, known.batch_id)
     connection.execute(delete(submissions).where(*this))
     at = now(connection)
     batch_id = connection.execute(
@@ -104,6 +106,16 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
         )
     )
     return int(batch_id), BatchState.RECEIVING
+
+
+def _let_go(connection: Connection, batch_id: int) -> None:
+    """A batch that nobody can reach any more: what it has is kept, what it has not is not run."""
+    state = BatchState(connection.execute(select(batches.c.state).where(batches.c.batch_id == batch_id)).scalar_one())
+    if state is BatchState.RECEIVING:
+        discard(connection, batch_id)
+    elif state in (BatchState.RUNNING, BatchState.PAUSED):
+        moved(state, BatchState.CANCELLING)
+        connection.execute(update(batches).where(batches.c.batch_id == batch_id).values(state=BatchState.CANCELLING))
 
 
 def add_segments(connection: Connection, batch_id: int, first_number: int, drafts: Sequence[SegmentDraft]) -> None:

@@ -6,20 +6,18 @@ committed. The whole is idempotent; after any doubt about a commit, send the sam
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from broker.domain import money
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Report
 from broker.store.bulk import Bulk
 from broker.store.plan import BatchFacts, Fact, Plan, plan
-from broker.store.sql import Facts, JsonRows, Sql, now
-from broker.store.tables import batches, due, results, usage_hourly
+from broker.store.sql import Facts, JsonRows, now
+from broker.store.tables import attempts, batches, due, results, usage_hourly
 
 _REPORTS = JsonRows("reports", batch_id="bigint", position="bigint", number="int")
 _FACTS = Facts(
@@ -35,20 +33,23 @@ _FACTS = Facts(
     columns=("batch_id", "position", "number", "attempt_state", "finished", "due"),
 )
 
-_CLOSED = {
-    "state": "text", "error_class": "text", "error": "text", "status": "smallint", "provider_request_id": "text",
-    "sent_at": "double precision", "finished_at": "double precision", "input_tokens": "bigint",
-    "cache_read_tokens": "bigint", "cache_write_tokens": "bigint", "output_tokens": "bigint",
-    "reasoning_tokens": "bigint", "usage_source": "text", "cost": "numeric", "price_version": "text",
-}  # fmt: skip
-_CLOSINGS = JsonRows("closings", of_batch="bigint", of_position="bigint", of_number="int", **_CLOSED)
-_CLOSE_ATTEMPTS = Sql(
-    f"""
-    update attempts set {", ".join(f"{name} = c.{name}" for name in _CLOSED)} from {{closings}} c
-    where attempts.batch_id = c.of_batch and attempts.position = c.of_position and attempts.number = c.of_number
-    """,
-    _CLOSINGS,
-)
+_CLOSE_ATTEMPT = (
+    update(attempts)
+    .where(
+        attempts.c.batch_id == bindparam("of_batch"),
+        attempts.c.position == bindparam("of_position"),
+        attempts.c.number == bindparam("of_number"),
+    )
+    .values({
+        name: bindparam(name)
+        for name in (
+            "state", "error_class", "error", "status", "provider_request_id", "sent_at", "finished_at",
+            "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+            "usage_source", "cost", "price_version",
+        )
+    })
+)  # fmt: skip
+_ATTEMPTS = Bulk(_CLOSE_ATTEMPT)
 _RESULTS = Bulk(insert(results))
 _FORGET_DUE = delete(due).where(due.c.batch_id == bindparam("of_batch"), due.c.position == bindparam("of_position"))
 _SUMS = (
@@ -115,7 +116,7 @@ def write_plan(connection: Connection, decided: Plan) -> None:
     if decided.results:
         _RESULTS.execute(connection, decided.results)
     if decided.attempts:
-        _close(connection, decided.attempts)
+        _ATTEMPTS.execute(connection, decided.attempts)
     if decided.not_due:
         connection.execute(_FORGET_DUE, [_of(key) for key in decided.not_due])
     if decided.due:
@@ -127,13 +128,6 @@ def write_plan(connection: Connection, decided: Plan) -> None:
     ended = [row["of_batch"] for row in decided.batches if row["finished_at"] is not None]
     if ended:  # turns that came twice may have been handed back when their jobs were finished
         connection.execute(delete(due).where(due.c.batch_id.in_(ended)))
-
-
-def _close(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    stored = money.to_units if connection.dialect.name == "sqlite" else str
-    for row in rows:
-        row["cost"] = None if row["cost"] is None else stored(row["cost"])
-    connection.execute(_CLOSE_ATTEMPTS.on(connection), {"closings": _CLOSINGS.pack_dicts(rows)})
 
 
 def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:

@@ -8,7 +8,6 @@ One parameter, whatever the number of rows: one prepared statement, one plan.
 """
 
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -36,10 +35,6 @@ class JsonRows:
         picks = ", ".join(f"(v ->> {i})::{kind} as {name}" for i, (name, kind) in enumerate(self._columns.items()))
         # A sub-select that PostgreSQL may not flatten: the array is taken apart once
         return f"(select {picks} from json_array_elements(cast(:{self.parameter} as json)) as t(v) offset 0)"
-
-    def pack_dicts(self, rows: Iterable[dict[str, Any]]) -> str:
-        """Pack rows that have all columns as keys."""
-        return self.pack(map(itemgetter(*self._columns), rows))
 
     @staticmethod
     def pack(rows: Iterable[Sequence[Any]]) -> str:
