@@ -13,7 +13,7 @@ from typing import Any
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import PublishError
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from broker.domain.clock import Clock
 from broker.errors import BrokerError
@@ -181,11 +181,21 @@ class Publisher:
             parcel.payload, content_type=CONTENT_TYPE, delivery_mode=DeliveryMode.PERSISTENT, headers=headers
         )
         with lost_is_unavailable("publishing"):
-            try:
-                await channel.default_exchange.publish(message, parcel.queue, mandatory=True)
-            except PublishError as error:
-                self._lost(parcel.queue)
-                raise TransportUnavailable(f"there is no queue {parcel.queue!r} any more") from error
+            for pause in self._timings.after_refusals:
+                try:
+                    await self._publish(channel, parcel, message)
+                except DeliveryError:  # the queue has no leader just now, or it is full
+                    await self._clock.sleep(pause)
+                else:
+                    return
+            await self._publish(channel, parcel, message)
+
+    async def _publish(self, channel: AbstractChannel, parcel: _Parcel, message: Message) -> None:
+        try:
+            await channel.default_exchange.publish(message, parcel.queue, mandatory=True)
+        except PublishError as error:
+            self._lost(parcel.queue)
+            raise TransportUnavailable(f"there is no queue {parcel.queue!r} any more") from error
 
     async def _declare(self, line: Line, queue: str) -> QueueCount:
         async with self._asking:

@@ -11,6 +11,8 @@ class Timings:
     """For one try to connect, greeting included."""
     publish: float = 10.0
     """For all turns of one `publish`, waiting for a connection included."""
+    after_refusals: tuple[float, ...] = (0.05, 0.2, 0.5)
+    """Before each further try of a message that the server has refused (nacked)."""
     ask: float = 5.0
     """For one question to the server: a declaration, a count, an ack that does not leave."""
     retry: float = 0.2
