@@ -1,6 +1,7 @@
 # `make help` lists what there is to do. Everything runs in .venv, made from the locks in requirements/.
 
-PYTHON ?= python3.11
+# The Python that .venv is made with: 3.11 or newer; `make PYTHON=/path/to/python demo` names another.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -33,8 +34,7 @@ format: .venv/dev  ## format, and mend what lint can mend
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: .venv/dev  ## measure the figures of the README (takes a while)
-	@for figure in engine size pacing ledger crash faults; do \
-		echo "== benchmarks/$$figure.py"; $(BIN)/python benchmarks/$$figure.py || exit 1; done
+	@$(BIN)/python benchmarks
 
 lock: .venv/dev  ## resolve the dependencies of pyproject.toml anew, with hashes
 	$(LOCK) --upgrade --output-file requirements/runtime.txt
@@ -47,7 +47,9 @@ clean:  ## remove what the other targets made
 # `make demo` needs no more than the runtime lock.
 
 .venv/runtime: requirements/runtime.txt pyproject.toml
-	@test -x $(BIN)/python || { echo "making .venv"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/python || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is no Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python …"; exit 1; }; \
+		echo "making .venv"; $(PYTHON) -m venv .venv; }
 	$(PIP) install --require-hashes -r requirements/runtime.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

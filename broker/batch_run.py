@@ -1,7 +1,7 @@
 """One batch file through the embedded mode: from intake to its output files, resumable at any moment."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Protocol
 from broker.accounting.reports import BatchReport, batch_report
 from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten
 from broker.domain.account import Account
-from broker.domain.batch import TERMINAL, Batch
+from broker.domain.batch import TERMINAL, Batch, BatchState
 from broker.domain.clock import Clock, SystemClock
-from broker.errors import AccountError, BrokerError, CallerError, ConfigError
+from broker.errors import AccountError, BrokerError, CallerError, ConfigError, StoreUnavailable
 from broker.intake.accept import Accepted, accept
 from broker.intake.source import Source, digest
 from broker.progress import Observer, Progress
@@ -102,11 +102,17 @@ class BatchRun:
         self._look_s = look_s
         self._files = OutputFiles(options.output, options.errors)
         self._engine: Engine | None = None
+        self._export: Export | None = None
+        self._began = 0.0
+        self._resumed = False
         self._look = asyncio.Event()
         """Set when waiting for the next look is of no use: the batch ended, or the run is to stop."""
         self.stopping = False
-        self.accepted = False
+
+    @property
+    def accepted(self) -> bool:
         """From here on calls may have been made, and results are in the ledger."""
+        return self._export is not None
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -126,21 +132,37 @@ class BatchRun:
             batch = await database.read(batches.get, accepted.batch_id)
             accounts = () if batch.state in TERMINAL else await self._accounts(database, batch)
             with self._files:
-                self.accepted = True
+                self._export = export = Export(database, batch.id, self._files, self._options.order)
+                self._began, self._resumed = self._clock.monotonic(), accepted.known
                 self._view.accepted(batch, resumed=accepted.known)
-                began = self._clock.monotonic()
-                export = Export(database, batch.id, self._files, self._options.order)
                 error = await self._drain(database, batch, accounts, export) if accounts else None
                 try:
                     await export.catch_up()
                 except OutputNotWritten as problem:
                     error = problem
-            return RunEnd(
-                report=await _report(database, batch.id, export),
-                elapsed_s=self._clock.monotonic() - began,
-                resumed=accepted.known,
-                error=error,
-            )
+            return await self._end(database, export, error)
+
+    async def stands(self) -> RunEnd:
+        """How the accepted batch stands after `run` raised; raises `StoreUnavailable`. Does not hold the database."""
+        if self._export is None:
+            raise ValueError("no batch was accepted")
+        database = open_database(self._options.database_url)
+        try:
+            return await self._end(database, self._export, None)
+        finally:
+            await database.close()
+
+    async def _end(self, database: Database, export: Export, error: BrokerError | None) -> RunEnd:
+        batch_id = export.batch_id
+        batch = await database.read(batches.get, batch_id)
+        stands = await database.read(standing.standing, batch_id, batch.counts.finished)
+        groups = await database.read(usage.attempts_of, batch_id)
+        return RunEnd(
+            report=batch_report(batch, groups, last_result_at=stands.last_result_at, error_codes=export.error_codes),
+            elapsed_s=self._clock.monotonic() - self._began,
+            resumed=self._resumed,
+            error=error,
+        )
 
     async def _accept(self, database: Database, source: Source) -> Accepted:
         options = self._options
@@ -149,7 +171,7 @@ class BatchRun:
             submission_id=f"run:{DIALECT}:{options.output.absolute()}",
             body_hash=await asyncio.to_thread(digest, source),
             dialect=DIALECT,
-            source=source.name,
+            source=_place(options.jobs, source),
             output=str(options.output.absolute()),
             tag=options.tag,
         )
@@ -224,14 +246,14 @@ class BatchRun:
             engine.stop()
         over = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._export(engine, export, over))
-            watching = tasks.create_task(self._watch(engine, Observer(engine, batch), over))
+            following = tasks.create_task(self._follow(engine, export, over))
+            watching = tasks.create_task(self._watch(engine, accounts, Observer(engine, batch), over))
             await engine.run()
             over.set()
             self._look.set()
         return following.result() or watching.result()
 
-    async def _export(self, engine: Engine, export: Export, over: asyncio.Event) -> BrokerError | None:
+    async def _follow(self, engine: Engine, export: Export, over: asyncio.Event) -> BrokerError | None:
         """Results that cannot be written stop the run, but not the calls that are being paid for."""
         try:
             await export.follow(over)
@@ -240,7 +262,9 @@ class BatchRun:
             return error
         return None
 
-    async def _watch(self, engine: Engine, observer: Observer, over: asyncio.Event) -> BrokerError | None:
+    async def _watch(
+        self, engine: Engine, accounts: Sequence[Account], observer: Observer, over: asyncio.Event
+    ) -> BrokerError | None:
         """Show how it stands until it is `over`; stop the engine when the batch has ended or nobody can go on."""
         error = None
         while not over.is_set():
@@ -248,7 +272,7 @@ class BatchRun:
             if not over.is_set():
                 self._view.show(progress)
             if error is None and not self.stopping:
-                error = _nobody_left(progress)
+                error = await _nobody_left(engine, accounts, progress)
             if error is not None or progress.batch.state in TERMINAL:
                 engine.stop()
             self._look.clear()
@@ -265,19 +289,27 @@ class BatchRun:
             return
 
 
-def _nobody_left(progress: Progress) -> AccountError | None:
-    """An account that ran out of quota comes back by itself; a key that is refused needs somebody to mend it."""
-    if progress.in_flight or any(account.state != "revoked" for account in progress.accounts):
+def _place(jobs: str, source: Source) -> str:
+    """Where the input is, from whatever folder one looks."""
+    return source.name if jobs == "-" else str(Path(jobs).absolute())
+
+
+async def _nobody_left(engine: Engine, accounts: Sequence[Account], progress: Progress) -> AccountError | None:
+    """Why the batch cannot go on: each account that serves what is left of it needs somebody to mend it."""
+    blocked = engine.blocked()
+    if not blocked or progress.in_flight:
         return None
-    reasons = "; ".join(f"{account.name}: {account.reason}" for account in progress.accounts)
-    return AccountError(f"no account can go on, every key is refused ({reasons}); mend one")
-
-
-async def _report(database: Database, batch_id: int, export: Export) -> BatchReport:
-    batch = await database.read(batches.get, batch_id)
-    stands = await database.read(standing.standing, batch_id, batch.counts.finished)
-    groups = await database.read(usage.attempts_of, batch_id)
-    return batch_report(batch, groups, last_result_at=stands.last_result_at, error_codes=export.error_codes)
+    able = all_routes([account for account in accounts if account.name not in blocked])
+    try:
+        if await engine.database.read(standing.unfinished_on, progress.batch.id, able):
+            return None
+        batch = await engine.database.read(batches.get, progress.batch.id)
+    except StoreUnavailable:
+        return None
+    if batch.state is not BatchState.RUNNING:  # its last row came just now, or it is being cancelled
+        return None
+    reasons = "; ".join(f"{name} is {why}" for name, why in sorted(blocked.items()))
+    return AccountError(f"no account can go on with what is left ({reasons}); mend one")
 
 
 @asynccontextmanager

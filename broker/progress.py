@@ -30,7 +30,7 @@ class AccountProgress:
     name: str
     provider: str
     state: str
-    """`active`, `paused`, `revoked` or `exhausted`."""
+    """`active`, `paused`, `revoked`, `exhausted` or `unreachable`."""
     reason: str | None
     """What the provider said when the account was blocked or paused."""
     waits_for: str | None

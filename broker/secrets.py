@@ -1,4 +1,4 @@
-"""Reads secrets from where a reference points: the one place that looks at the environment."""
+"""Reads secrets from where a reference points, and is the one place that looks at the environment."""
 
 import os
 import stat
@@ -30,6 +30,12 @@ def read_secret(reference: str, environment: Mapping[str, str] = _ENVIRONMENT) -
 def names_set(names: Iterable[str], environment: Mapping[str, str] = _ENVIRONMENT) -> frozenset[str]:
     """Give those of the environment variables that are set to something."""
     return frozenset(name for name in names if environment.get(name, "").strip())
+
+
+def state_home(environment: Mapping[str, str] = _ENVIRONMENT) -> Path:
+    """Give the user's folder for what must outlast a process: `XDG_STATE_HOME`, which counts only if absolute."""
+    named = Path(environment.get("XDG_STATE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".local" / "state"
 
 
 def _checked(value: str, source: str, remedy: str) -> Secret:

@@ -29,7 +29,7 @@ from broker.feeder.feeder import Feeder, RouteSupply
 from broker.limits.estimate import Estimator
 from broker.limits.memory import MemoryLimiter
 from broker.protocols.registry import protocol_named
-from broker.secrets import read_secret
+from broker.secrets import read_secret, state_home
 from broker.store.claim import Claimant
 from broker.store.engine import Database
 from broker.store.plan import Plan
@@ -51,15 +51,18 @@ ABORT_FLUSH_S = 10.0
 
 
 def spool_directory(database: Database) -> Path:
-    """Where answers wait that the database did not take: beside a SQLite file, else in the current folder.
+    """Where answers wait that the database did not take: beside a SQLite file, else in the user's folder for state.
 
-    Each database has its own: an answer that is replayed into another one belongs to no job there, and is lost.
+    Whatever folder the next process is started in, it finds them. Each database has its own: an answer that is
+    replayed into another one belongs to no job there, and is lost.
     """
     url = database.url
     if url.get_backend_name() == "sqlite":
         return Path(f"{Path(url.database or '').resolve()}.spool")
-    name = hashlib.sha256(f"{url.host}:{url.port or 5432}/{url.database}".encode()).hexdigest()[:12]
-    return Path(f"penstock-{name}.spool").resolve()
+    host = url.host or url.query.get("host")
+    port = url.port or url.query.get("port", 5432)
+    name = hashlib.sha256(f"{host}:{port}/{url.database}".encode()).hexdigest()[:12]
+    return state_home() / "penstock" / f"{name}.spool"
 
 
 def all_routes(accounts: Collection[Account]) -> frozenset[str]:
@@ -200,7 +203,7 @@ class Engine:
             details_default_zero=provider is not None and provider.usage_details_default_zero,
             reads_headers=provider is not None and provider.header_dialect == "openai",
             claimant=Claimant(worker_id=worker_id, account=account.name, provider=account.provider),
-            calls=Calls(account_headers(account, secret), timeout_seconds=account.timeout_seconds),
+            calls=Calls(account_headers(account, secret), secret=secret, timeout_seconds=account.timeout_seconds),
             limiter=self.limiter,
             estimator=estimator,
             pricing=pricing,

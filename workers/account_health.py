@@ -1,21 +1,33 @@
 """Whether an account can be used, from what its calls came back with. Pure.
 
-    active ──401/403 twice in a row──▶ revoked ──────┐
+    active ──401/403, believed (below)──▶ revoked ───┐
        │──money or daily quota used up──▶ exhausted  ├── one job is let through when `until` has passed,
        │──no connection──▶ unreachable ──────────────┤   and a good answer makes it active again
        └────────────────────◀────────────────────────┘
 
+A refusal (401, 403) may be one job's own: a firewall or a filter that dislikes its words. So it is believed only when
+no good answer came between and the last one is less than a minute ago, from as many different jobs as `_WITNESSES`
+says, or from one job again and again. An account that works does not believe a 403 of a job that had one before.
+
 The finer states (cooling, half open with slow start, a shared deadline) join this table with adaptive limits.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from broker.domain.attempt import CallError, ErrorClass
+from broker.domain.job import JobKey
 from broker.domain.outcome import RetryPolicy
 from workers.retry import account_pause
 
-CONFIRMATIONS = 2
+CONFIRMED_WITHIN_S = 60.0
+"""Refusals further apart do not confirm each other."""
+_WITNESSES: Mapping[ErrorClass, int] = {ErrorClass.AUTHENTICATION: 2, ErrorClass.PERMISSION: 20}
+"""Different jobs that must be refused: neighbours in a file may well share the words that a filter forbids."""
+_AGAIN: Mapping[ErrorClass, int] = {ErrorClass.AUTHENTICATION: 3, ErrorClass.PERMISSION: 6}
+"""Refusals of one job, where there is no other."""
 LONGEST_UNREACHABLE_S = 60.0
 
 
@@ -47,27 +59,51 @@ class AccountHealth:
     health: Health = Health.ACTIVE
     until: float = 0.0
     reason: str | None = None
-    _refusals: int = 0
+    works: bool = False
+    """It has answered well at least once."""
+    _refused: Counter[JobKey] = field(default_factory=Counter)
+    """Jobs that were refused since the last good answer."""
+    _refused_at: float = 0.0
     _absences: int = 0
+
+    @property
+    def vouched_for(self) -> bool:
+        """Whether a job that is refused again and again is itself to blame."""
+        return self.works and self.health not in NEEDS_SOMEBODY
 
     def succeeded(self) -> None:
         """A good answer: whatever was wrong is over."""
         self.health, self.reason, self.until = Health.ACTIVE, None, 0.0
-        self._refusals = self._absences = 0
+        self.works = True
+        self._absences = 0
+        self._refused.clear()
 
-    def went_wrong(self, error: CallError, now: float) -> None:
-        """Take an error into account; most are none of the account's fault."""
+    def went_wrong(self, error: CallError, now: float, job_key: JobKey, earlier: int = 0) -> None:
+        """Take an error into account; most are none of the account's fault.
+
+        `earlier`: how often the job had an error of this class before.
+        """
         if error.error_class is ErrorClass.CONNECTION:
             self._not_there(error, now)
             return
         blocked = _BLOCKED_BY.get(error.error_class)
         if blocked is None:
             return
-        self._refusals += 1
-        if blocked is Health.REVOKED and self._refusals < CONFIRMATIONS:
+        if blocked is Health.REVOKED and not self._believed(error.error_class, now, job_key, earlier):
             return
         self.health, self.reason = blocked, error.message
         self.until = max(self.until, now + (account_pause(error, self.policy) or 0.0))
+
+    def _believed(self, why: ErrorClass, now: float, job_key: JobKey, earlier: int) -> bool:
+        if self.health is Health.REVOKED:
+            return True
+        if why is ErrorClass.PERMISSION and self.works and earlier:
+            return False
+        if now - self._refused_at > CONFIRMED_WITHIN_S:
+            self._refused.clear()
+        self._refused_at = now
+        self._refused[job_key] += 1
+        return len(self._refused) >= _WITNESSES[why] or self._refused[job_key] >= _AGAIN[why]
 
     def _not_there(self, error: CallError, now: float) -> None:
         if now < self.until:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -154,7 +154,21 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
         self.watch(Step.ANSWERED, work)
-        verdict = classify(
+        return ending, self._judged(work, ending)
+
+    def _judged(self, work: Work, ending: Ending) -> Verdict:
+        """Say what an ending means, in words that do not tell the account's key."""
+        verdict = self._classified(work, ending)
+        masking, told = self.calls.masking, verdict.request_id
+        if verdict.error is None:
+            masked = told if told is None else masking.text(told)
+            return verdict if masked == told else replace(verdict, request_id=masked)
+        if isinstance(ending, Responded) and 200 <= ending.status < 300:  # left as it was, and no answer after all
+            return self._classified(work, masking.response(ending))
+        return verdict
+
+    def _classified(self, work: Work, ending: Ending) -> Verdict:
+        return classify(
             ending,
             work.job.endpoint,
             self.protocol,
@@ -162,11 +176,10 @@ class Bench:
             details_default_zero=self.details_default_zero,
             now=self.clock.now(),
         )
-        return ending, verdict
 
     async def settle(self, work: Work, ending: Ending, verdict: Verdict) -> bool:
         """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""
-        usage = verdict.answer.usage if verdict.answer else NO_USAGE
+        usage = _reported(verdict)
         actual = actual_charge(usage, self.account.charge_mode, work.charge)
         settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
         await self.limiter.settle(self.group, [settlement])
@@ -180,7 +193,8 @@ class Bench:
             self.health.succeeded()
             self.estimator.learn(work.facts, usage)
             return False
-        self.health.went_wrong(verdict.error, self.clock.monotonic())
+        earlier = work.history.get(verdict.error.error_class, 0)
+        self.health.went_wrong(verdict.error, self.clock.monotonic(), work.job.key, earlier)
         pause = account_pause(verdict.error, self.policy)
         if pause is None or self.health.reason is not None:
             return self.health.reason is not None
@@ -197,6 +211,7 @@ class Bench:
             policy=self.policy,
             random=self.random(),
             other_account=self.shared(work.job.route),
+            account_works=self.health.vouched_for,
         )
         await self.recorder.put(self._report(work, ending, verdict, outcome))
 
@@ -228,6 +243,7 @@ class Bench:
         now = self.clock.now()
         usage = self._usage(work, verdict)
         served = verdict.answer.model if verdict.answer else None
+        paid = verdict.answer is not None or usage.source is not UsageSource.MISSING
         cost = self.pricing.cost(self.account.name, self.model_of(work.job.route), served, usage, at=now)
         return Report(
             key=work.job.key,
@@ -239,8 +255,8 @@ class Bench:
             state=verdict.state,
             then=then,
             usage=usage,
-            cost=cost.amount if verdict.answer else None,
-            price_version=cost.version if verdict.answer else None,
+            cost=cost.amount if paid else None,
+            price_version=cost.version if paid else None,
             error=verdict.error,
             request_id=verdict.request_id,
             sent_at=work.sent_at,
@@ -250,10 +266,9 @@ class Bench:
     @staticmethod
     def _usage(work: Work, verdict: Verdict) -> Usage:
         """The reported usage; for a good answer without any, our estimate, flagged as such."""
-        if verdict.answer is None:
-            return NO_USAGE
-        if verdict.answer.usage.source is not UsageSource.MISSING:
-            return verdict.answer.usage
+        usage = _reported(verdict)
+        if verdict.answer is None or usage.source is not UsageSource.MISSING:
+            return usage
         return Usage(
             input_tokens=round(work.charge.input_tokens),
             output_tokens=round(work.charge.output_tokens),
@@ -261,7 +276,16 @@ class Bench:
         )
 
 
+def _reported(verdict: Verdict) -> Usage:
+    """What the provider says was used; it may say so in an answer that is of no use, too."""
+    if verdict.answer is not None:
+        return verdict.answer.usage
+    return verdict.error.usage if verdict.error is not None else NO_USAGE
+
+
 def _settled(verdict: Verdict) -> Settled:
+    if _reported(verdict).source is UsageSource.REPORTED:
+        return Settled.USED
     match verdict.state:
         case AttemptState.OK | AttemptState.UNKNOWN:
             return Settled.USED

@@ -19,6 +19,7 @@ from broker.domain.account import Account
 from broker.redaction import Secret, excerpt
 from workers.deadlines import Deadlines
 from workers.endings import CutOff, Ending, NotConnected, Responded
+from workers.masking import Masking
 
 CALL_ID_HEADER = "X-Client-Request-Id"
 
@@ -92,15 +93,17 @@ class Calls:
         self,
         headers: Mapping[str, str],
         *,
+        secret: Secret | None = None,
         timeout_seconds: float = 600.0,
         connect_seconds: float = 15.0,
         max_body_bytes: int = 64 << 20,
     ) -> None:
-        """Open no connection yet; `headers` go with every call.
+        """Open no connection yet; `headers` go with every call. `secret` is what no ending may tell.
 
         `timeout_seconds` bounds a whole call whatever its progress, `connect_seconds` the look-up, TCP and TLS
         together; `max_body_bytes` counts what a body decompresses to.
         """
+        self.masking = Masking(secret)
         self._timeout_seconds = timeout_seconds
         self._deadlines = Deadlines(timeout_seconds)
         self._max_body_bytes = max_body_bytes
@@ -137,6 +140,7 @@ class Calls:
 
         Raises nothing but `CancelledError`, which closes the connection: a cancelled call may have been sent.
         `NotConnected` also stands for a connection that was made, or kept, but took no byte of this request.
+        The account's key is masked in every ending but a success, whose bytes nobody changes.
         """
         upload = _Upload(body)
         response: ClientResponse | None = None
@@ -154,7 +158,7 @@ class Calls:
             self._deadlines.finish(deadline)
             if response is not None and not response.closed:
                 response.close()  # the rest of the body is not wanted, so the connection cannot be used again
-        reason = excerpt(reason, _REASON_LIMIT)
+        reason = excerpt(self.masking.text(reason), _REASON_LIMIT)  # before it is cut
         if not upload.may_be_sent:
             return NotConnected(reason=reason)
         return CutOff(reason=reason, status=None if response is None else response.status)
@@ -178,7 +182,8 @@ class Calls:
             body = b"".join(pieces)
         elif len(body) > cap:
             return self._too_large(response)
-        return Responded(status=response.status, headers=response.headers, body=body)
+        received = Responded(status=response.status, headers=response.headers, body=body)
+        return received if 200 <= received.status < 300 else self.masking.response(received)
 
     def _too_large(self, response: ClientResponse) -> CutOff:
         reason = f"the response body passed the cap of {self._max_body_bytes} bytes"

@@ -20,7 +20,11 @@ ACCOUNT_SIDE = frozenset(
         ErrorClass.NEVER_SENT,
     }
 )
-"""The job is not at fault and loses nothing by waiting: never ends a job, never counted."""
+"""The job is not at fault and loses nothing by waiting: it does not end by this, but for a refusal of its own."""
+
+_PERHAPS_ITS_OWN = frozenset({ErrorClass.AUTHENTICATION, ErrorClass.PERMISSION})
+_REFUSALS_OF_ONE_JOB = 3
+"""So many of one class end a job, if its account answers others: a firewall or filter dislikes what it says."""
 
 TRANSIENT = frozenset({ErrorClass.OVERLOADED, ErrorClass.SERVER_ERROR, ErrorClass.TIMEOUT})
 """Faults that share one budget, as one outage shows itself in several of them."""
@@ -50,17 +54,21 @@ def decide(
     policy: RetryPolicy,
     random: float,
     other_account: bool = False,
+    account_works: bool = False,
 ) -> Outcome:
     """Say what becomes of the job.
 
     `history` counts the job's earlier attempts by error class, without the one judged here. `random` is uniform in
-    [0, 1). `other_account`: whether another account serves the job's route.
+    [0, 1). `other_account`: whether another account serves the job's route. `account_works`: whether this account has
+    answered another job well, and nothing is held against it now.
     """
     error = verdict.error
     if error is None:
         return Finished(state=ResultState.SUCCEEDED)
     why = error.error_class
     if why in ACCOUNT_SIDE:
+        if why in _PERHAPS_ITS_OWN and account_works and history.get(why, 0) >= _REFUSALS_OF_ONE_JOB - 1:
+            return Finished(state=ResultState.FAILED)
         # Another account may take the job at once; else nothing is gained before the hint.
         floor = 0.0 if other_account else _hint(error, policy)
         return Waiting(due_in_s=max(floor, _backoff(history.get(why, 0), policy, random)), why=why)
@@ -107,8 +115,8 @@ def _backoff(earlier: int, policy: RetryPolicy, random: float) -> float:
 def account_pause(error: CallError, policy: RetryPolicy) -> float | None:
     """Seconds that the whole account should start nothing after this error; `None`: it may go on.
 
-    One 401 or 403 may be a hiccup or one job's own: for `AUTHENTICATION` and `PERMISSION` the caller waits for a
-    second, from another job, before it believes this.
+    One 401 or 403 may be a hiccup or one job's own: for `AUTHENTICATION` and `PERMISSION` the caller waits for
+    others, from other jobs, before it believes this.
     """
     why, hint = error.error_class, error.wait_s
     if why is ErrorClass.DAILY_QUOTA:

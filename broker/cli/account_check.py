@@ -53,7 +53,7 @@ async def check_account(account: Account, clock: Clock) -> Finding:
         return Finding(account=account.name, model=model, ok=False, words=str(error))
     seconds = min(account.timeout_seconds, _LONGEST_S)
     started = clock.monotonic()
-    async with Calls(account_headers(account, secret), timeout_seconds=seconds) as calls:
+    async with Calls(account_headers(account, secret), secret=secret, timeout_seconds=seconds) as calls:
         verdict = await _ask(calls, account, model, Endpoint.CHAT_COMPLETIONS, clock)
         if verdict.error is not None and verdict.error.error_class in _PERHAPS_EMBEDDINGS:
             second = await _ask(calls, account, model, Endpoint.EMBEDDINGS, clock)

@@ -1,50 +1,62 @@
 """`penstock accounts`: lists the configured accounts, and tries each with one tiny call."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.errors import ConfigError
+from broker.cli.commands import Exit
+from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, AsJson, ConfigPath, DatabaseUrl
+from broker.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
-    from broker.domain.account import Account
+    from collections.abc import Mapping
 
-EXIT_UNFIT = 1
-EXIT_REFUSED = 2
+    from broker.domain.account import Account
+    from broker.store.standing import LastCall
+
+_COLUMNS = ("name", "provider", "models", "limits", "group", "concurrency", "key", "state")
 
 accounts_app = typer.Typer(help="The configured accounts.")
 
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_CONFIG = Path("penstock.toml")
-
 
 @accounts_app.callback(invoke_without_command=True)
-def accounts(context: typer.Context) -> None:
+def accounts(
+    context: typer.Context,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    database: DatabaseUrl = DEFAULT_DATABASE,
+    as_json: AsJson = False,
+) -> None:
     """List the configured accounts, unless a command is given."""
     if context.invoked_subcommand is None:
-        list_accounts()
+        list_accounts(config=config, database=database, as_json=as_json)
+        return
+    if (config, database, as_json) != (DEFAULT_CONFIG, DEFAULT_DATABASE, False):
+        raise typer.BadParameter(f"options of `{context.invoked_subcommand}` go behind it")
 
 
 @accounts_app.command("list")
-def list_accounts(*, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show every account with its models, its limits and whether its key can be read."""
-    found = _configured(config)
-    if as_json:
-        typer.echo(json.dumps([_facts(account) for account in found], indent=2, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
+def list_accounts(
+    *, config: ConfigPath = DEFAULT_CONFIG, database: DatabaseUrl = DEFAULT_DATABASE, as_json: AsJson = False
+) -> None:
+    """Show every account with its models, its limits, whether its key can be read, and how its last call ended.
 
-    # Without a terminal the table is as wide as it must be: cut names are of no use to another program.
-    console = Console(width=None if sys.stdout.isatty() else 1_000)
-    table = Table("name", "provider", "models", "limits", "group", "concurrency", "key", box=None, pad_edge=False)
-    for account in found:
-        table.add_row(*_row(account))
-    console.print(table)
+    `concurrency` is what a run has in flight. `state` is what the database says of the account's latest call: `ok`,
+    or the class of its error.
+    """
+    import asyncio
+
+    found = _configured(config)
+    last = asyncio.run(_last_calls(database))
+    if as_json:
+        facts = [_facts(account) | {"last_call": _last_facts(last.get(account.name))} for account in found]
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    from broker.cli.tables import print_table
+
+    print_table(_COLUMNS, [(*_row(account), _state(last.get(account.name))) for account in found])
 
 
 @accounts_app.command("check")
@@ -66,7 +78,7 @@ def check(
     if unknown:
         known = ", ".join(account.name for account in found)
         typer.echo(f"no account {', '.join(sorted(unknown))} in {config}; its accounts are {known}", err=True)
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(Exit.REFUSED)
     chosen = [account for account in found if not names or account.name in names]
     findings = asyncio.run(check_accounts(chosen, SystemClock()))
     if as_json:
@@ -76,7 +88,7 @@ def check(
         for finding in findings:
             typer.echo(f"{finding.account:<{width}}  {'ok  ' if finding.ok else 'FAIL'}  {finding.words}")
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(EXIT_UNFIT)
+        raise typer.Exit(Exit.SOME_FAILED)
 
 
 def _configured(config: Path) -> "tuple[Account, ...]":
@@ -86,7 +98,31 @@ def _configured(config: Path) -> "tuple[Account, ...]":
         return load(config).accounts
     except ConfigError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_REFUSED) from None
+        raise typer.Exit(Exit.REFUSED) from None
+
+
+async def _last_calls(url: str) -> "Mapping[str, LastCall]":
+    """How each account's latest call ended; a database that nobody named need not be there."""
+    from broker.cli.opened import existing
+    from broker.store.standing import last_calls
+
+    try:
+        async with existing(url) as database:
+            return await database.read(last_calls)
+    except BrokerError:
+        if url != DEFAULT_DATABASE:
+            raise
+        return {}
+
+
+def _last_facts(last: "LastCall | None") -> dict[str, object] | None:
+    return None if last is None else {"error_class": last.error_class, "ago_s": round(last.ago_s, 3)}
+
+
+def _state(last: "LastCall | None") -> str:
+    from broker.cli.figures import duration
+
+    return "-" if last is None else f"{last.error_class or 'ok'}, {duration(last.ago_s)} ago"
 
 
 def _facts(account: "Account") -> dict[str, object]:
@@ -108,8 +144,6 @@ def _facts(account: "Account") -> dict[str, object]:
 
 
 def _row(account: "Account") -> tuple[str, ...]:
-    from rich.markup import escape
-
     models = ", ".join(ours if ours == theirs else f"{ours} → {theirs}" for ours, theirs in account.models.items())
     limits = ", ".join(
         f"{value:,g} {name.replace('_per_', '/').replace('_', ' ')}"
@@ -118,8 +152,7 @@ def _row(account: "Account") -> tuple[str, ...]:
     )
     problem = _secret_problem(account)
     key = "none" if account.secret is None else f"{account.secret} ({problem or 'set'})"
-    cells = (account.name, account.provider, models, limits or "unknown", account.group, _slots(account), key)
-    return tuple(escape(cell) for cell in cells)
+    return (account.name, account.provider, models, limits or "unknown", account.group, _slots(account), key)
 
 
 def _limits(account: "Account") -> dict[str, float]:
@@ -129,10 +162,10 @@ def _limits(account: "Account") -> dict[str, float]:
 
 
 def _slots(account: "Account") -> str:
-    """Give the declared limit, else what the workers can have in flight."""
+    """Give what the one worker that a run has for each account can have in flight."""
     if account.limits.concurrency is not None:
-        return str(account.limits.concurrency)
-    return f"up to {account.workers * account.worker_concurrency}"
+        return str(min(account.limits.concurrency, account.worker_concurrency))
+    return f"up to {account.worker_concurrency}"
 
 
 def _secret_problem(account: "Account") -> str | None:

@@ -1,5 +1,6 @@
 """All commands, registered."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -63,4 +64,12 @@ app.command("provider-sim")(provider_sim)
 
 def main() -> None:
     """Run the command line."""
+    _open_closed_streams()
     sys.exit(app())
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where whoever started us closed a standard stream: no other file may get its number."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: PTH123, SIM115  # for as long as the process lives
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115

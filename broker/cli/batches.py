@@ -78,7 +78,7 @@ async def _outlook(url: str, batch_id: int | None) -> "Outlook":
     from broker.errors import CallerError
     from broker.store.batches import get, newest
     from broker.store.holder import holder
-    from broker.store.standing import standing
+    from broker.store.standing import standing, unknown_calls
 
     async with existing(url) as database:
         if batch_id is None:
@@ -90,35 +90,27 @@ async def _outlook(url: str, batch_id: int | None) -> "Outlook":
         held_by = await holder(database)
         batch = await database.read(get, batch_id)
         stands = await database.read(standing, batch_id, batch.counts.finished)
-        return Outlook(batch=batch, standing=stands, holder=held_by, database_url=url)
+        unknown = await database.read(unknown_calls, batch_id)
+        return Outlook(batch=batch, standing=stands, unknown=unknown, holder=held_by, database_url=url)
 
 
 def _print_batches(found: "list[Batch]") -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from broker.cli.figures import count, money
+    from broker.cli.tables import print_table
 
-    # Without a terminal the table is as wide as it must be: cut names are of no use to another program.
-    console = Console(width=None if sys.stdout.isatty() else 1_000)
-    table = Table(box=None, pad_edge=False)
-    for name in ("batch", "state", "rows", "succeeded", "failed", "cost", "tag", "input", "output"):
-        numeric = name in ("batch", "rows", "succeeded", "failed", "cost")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for batch in found:
-        counts = batch.counts
-        table.add_row(
+    columns = ("batch", "state", "rows", "succeeded", "failed", "cost", "tag", "input", "output")
+    rows = [
+        (
             str(batch.id),
             str(batch.state),
-            count(counts.total),
-            count(counts.succeeded),
-            count(counts.failed),
+            count(batch.counts.total),
+            count(batch.counts.succeeded),
+            count(batch.counts.failed),
             money(batch.cost),
-            escape(batch.tag),
-            escape(batch.source),
-            escape(batch.output or ""),
+            batch.tag,
+            batch.source,
+            batch.output or "",
         )
-    console.print(table)
+        for batch in found
+    ]
+    print_table(columns, rows, figures=("batch", "rows", "succeeded", "failed", "cost"))

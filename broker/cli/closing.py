@@ -7,12 +7,11 @@ from pathlib import Path
 
 from broker.batch_run import RunEnd, RunOptions
 from broker.cli.figures import compact, count, duration, money, plural, rate
-from broker.cli.options import DEFAULT_DATABASE
+from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, without_password
 from broker.delivery.files import Order
 from broker.domain.batch import BatchState, Counts
 
 _MOST_CODES = 5
-DEFAULT_CONFIG = Path("penstock.toml")
 
 
 def closing_lines(end: RunEnd, options: RunOptions, config: Path) -> Iterator[str]:
@@ -47,7 +46,7 @@ def closing_lines(end: RunEnd, options: RunOptions, config: Path) -> Iterator[st
 
 
 def resume_lines(options: RunOptions, config: Path) -> Iterator[str]:
-    """How to go on after an interruption."""
+    """How to go on after an interruption; a password is left out."""
     again = "with the same input" if options.jobs == "-" else "which calls no finished row again"
     yield f"to go on, run this, {again}:"
     yield f"  {command(options, config)}"
@@ -62,7 +61,7 @@ def command(options: RunOptions, config: Path) -> str:
     if options.errors is not None:
         words += ["--errors", str(options.errors)]
     if options.database_url != DEFAULT_DATABASE:
-        words += ["--database", options.database_url]
+        words += ["--database", without_password(options.database_url)]
     if options.order is not Order.COMPLETION:
         words += ["--order", options.order]
     if options.lenient:

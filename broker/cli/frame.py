@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from broker.cli.figures import compact, count, duration, money, percent, rate, shortened
 from broker.cli.reasons import state_in_words
@@ -42,7 +43,7 @@ def _title(progress: Progress, width: int) -> Line:
     batch = progress.batch
     state = "stopping, Ctrl-C again aborts" if progress.stopping else batch.state
     right = f"{state}  {duration(progress.elapsed_s)}"
-    left = shortened(f"batch {batch.id}: {batch.source}", max(8, width - len(right) - 2))
+    left = shortened(f"batch {batch.id}: {Path(batch.source).name}", max(8, width - len(right) - 2))
     gap = " " * max(2, width - len(left) - len(right))
     return Piece(left, "bold"), Piece(gap), Piece(right, "yellow" if progress.stopping else "")
 

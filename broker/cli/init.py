@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-EXIT_REFUSED = 2
+from broker.cli.commands import Exit
+from broker.cli.options import DEFAULT_CONFIG
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("penstock.toml"),
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT_CONFIG,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
@@ -25,9 +26,9 @@ def init(
             file.write(text)
     except FileExistsError:
         typer.echo(f"{path} is already there; --force replaces it", err=True)
-        raise typer.Exit(EXIT_REFUSED) from None
+        raise typer.Exit(Exit.REFUSED) from None
     except OSError as error:
         typer.echo(f"{path} cannot be written: {error.strerror}", err=True)
-        raise typer.Exit(EXIT_REFUSED) from None
+        raise typer.Exit(Exit.REFUSED) from None
     typer.echo(f"wrote {path} with {', '.join(accounts)}")
     typer.echo("next: declare the limits of each account in it, then `penstock accounts check`")

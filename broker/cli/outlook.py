@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.accounting.reports import plain
 from broker.cli.figures import compact, count, duration, money, percent, plural, rate
-from broker.cli.options import DEFAULT_DATABASE
+from broker.cli.options import DEFAULT_DATABASE, without_password
 from broker.domain.batch import TERMINAL, Batch, BatchState
 from broker.store.standing import Standing
 
@@ -41,6 +41,8 @@ class Outlook:
 
     batch: Batch
     standing: Standing
+    unknown: int
+    """Calls that ended without an answer."""
     holder: str | None
     """The process that runs batches of this database."""
     database_url: str = DEFAULT_DATABASE
@@ -85,6 +87,8 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
         pace = f"{rate(outlook.standing.rows_per_s or 0)} rows/s"
         yield f"ends     in {duration(outlook.eta_s)}, at {_clock(outlook.standing.at + outlook.eta_s)} ({pace})"
     yield from _waits(outlook)
+    if outlook.unknown:
+        yield f"unknown  {plural(outlook.unknown, 'call')} ended without an answer and may have been paid for"
     if counts.failed:
         yield f"failed   `penstock results {batch.id} --state failed` shows {'it' if counts.failed == 1 else 'them'}"
 
@@ -94,6 +98,7 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
     batch, stands = outlook.batch, outlook.standing
     return batch_json(batch) | {
         "in_flight": stands.in_flight,
+        "unknown": outlook.unknown,
         "retrying": dict(stands.retrying),
         "rows_per_s": stands.rows_per_s if outlook.running else 0.0,
         "eta_s": outlook.eta_s,
@@ -132,9 +137,10 @@ def _happening(outlook: Outlook) -> str:
     return _SOMEBODY.get(batch.state, str(batch.state)).format(holder=holder)
 
 
+_RESUME = "{resume} (add the options of the first run)"
 _NOBODY = {
-    BatchState.RECEIVING: "its input was not read to the end; go on there with: {resume}",
-    BatchState.RUNNING: "nothing runs it; resume with: {resume}",
+    BatchState.RECEIVING: f"its input was not read to the end; go on there with: {_RESUME}",
+    BatchState.RUNNING: f"nothing runs it; resume with: {_RESUME}",
     BatchState.CANCELLING: "its cancelling was not finished; do that with: penstock cancel {id}",
 }
 _SOMEBODY = {
@@ -145,13 +151,13 @@ _SOMEBODY = {
 
 
 def resume_command(outlook: Outlook) -> str:
-    """The command that goes on with a batch, as far as the ledger knows it."""
+    """The command that goes on with a batch, as far as the ledger knows it (and without a password)."""
     batch = outlook.batch
     words = ["penstock", "run", "-" if batch.source == STANDARD_INPUT else batch.source]
     if batch.output:
         words += ["--output", batch.output]
     if outlook.database_url != DEFAULT_DATABASE:
-        words += ["--database", outlook.database_url]
+        words += ["--database", without_password(outlook.database_url)]
     return shlex.join(words)
 
 

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import Exit
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:
     from workers.provider_sim.server import ProviderSim
 
 DEFAULT_PORT = 8400
-_INVALID = 2
-"""Exit status for bad configuration: nothing was started."""
 
 
 def provider_sim(
@@ -49,7 +48,7 @@ def provider_sim(
         process.run(checked, ready_file=ready_file, announce=_announce)
     except (ConfigError, OSError) as error:
         typer.echo(f"provider-sim: {error}", err=True)
-        raise typer.Exit(_INVALID) from error
+        raise typer.Exit(Exit.REFUSED) from error
 
 
 def _announce(sim: "ProviderSim") -> None:

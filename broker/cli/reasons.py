@@ -15,7 +15,6 @@ _PAUSES = {
     "rate_limited": "the provider says it is going too fast",
     "ramp": "the provider wants it to speed up more slowly",
     "overloaded": "the provider is overloaded",
-    "connection": "it cannot be reached",
 }
 _BLOCKED = {"revoked": "its key is refused", "exhausted": "its quota is used up", "paused": "paused"}
 _NEARLY_ALL = 0.97
@@ -23,6 +22,8 @@ _NEARLY_ALL = 0.97
 
 def state_in_words(account: AccountProgress) -> str:
     """What the account is doing or waiting for."""
+    if account.state == "unreachable":
+        return f"it cannot be reached ({account.reason}), looked for again in {duration(account.resumes_in_s)}"
     if account.state in _BLOCKED:
         again = f"; tried again in {duration(account.resumes_in_s)}" if account.resumes_in_s else ""
         reason = account.reason or "no reason given"

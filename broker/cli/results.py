@@ -8,6 +8,9 @@ import typer
 from broker.cli.options import DEFAULT_DATABASE, BatchId, DatabaseUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker.domain.batch import Batch
     from broker.store.engine import Database
 
 PAGE = 500
@@ -51,19 +54,31 @@ async def _print(url: str, batch_id: int, after: int, state: str | None, output:
     import sys
 
     from broker.cli.opened import existing
-    from broker.domain.batch import TERMINAL
-    from broker.store.batches import get
+    from broker.delivery.files import replacing
+    from broker.domain.batch import TERMINAL, BatchState
+    from broker.store.batches import get, in_state
 
     async with existing(url) as database:
         batch = await database.read(get, batch_id)
         if output is None:
             seen = await _copy(database, batch_id, after, state, sys.stdout.buffer)
         else:
-            with output.open("wb") as file:
+            unfinished = await database.read(in_state, *(set(BatchState) - TERMINAL))
+            _check_free(output, [batch, *unfinished])
+            with replacing(output) as file:
                 seen = await _copy(database, batch_id, after, state, file)
     if batch.state in TERMINAL:
         return None
     return f"batch {batch_id} is {batch.state}, more may come; go on with --after {seen}"
+
+
+def _check_free(output: Path, batches: "Sequence[Batch]") -> None:
+    """The process that runs a batch writes its output: nobody else may."""
+    from broker.errors import CallerError
+
+    for batch in batches:
+        if batch.output is not None and output.resolve() == Path(batch.output).resolve():
+            raise CallerError(f"{output} is the output of batch {batch.id} itself; name another file")
 
 
 async def _copy(database: "Database", batch_id: int, after: int, state: str | None, file: BinaryIO) -> int:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.commands import Exit
-from broker.cli.options import DEFAULT_DATABASE, DatabaseUrl
+from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, DatabaseUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker.batch_run import BatchRun, RunEnd, RunOptions
     from broker.intake.source import Source
 
 
 def run(
+    context: typer.Context,
     jobs: Annotated[
         str, typer.Argument(metavar="JOBS", help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input.")
     ],
@@ -24,7 +27,7 @@ def run(
     config: Annotated[
         Path,
         typer.Option("--config", "-c", metavar="FILE", help="Accounts and their limits; `penstock init` writes one."),
-    ] = Path("penstock.toml"),
+    ] = DEFAULT_CONFIG,
     errors: Annotated[
         Path | None,
         typer.Option("--errors", metavar="ERR", help="A file for the rows that did not succeed; else in OUT."),
@@ -67,11 +70,13 @@ def run(
         new=new,
         tag=tag,
     )
-    raise typer.Exit(_run(options, config, as_json=as_json))
+    show_traceback = bool(context.find_root().params.get("show_traceback"))
+    raise typer.Exit(_run(options, config, as_json=as_json, show_traceback=show_traceback))
 
 
-def _run(options: "RunOptions", config: Path, *, as_json: bool) -> int:
+def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: bool) -> int:
     import sys
+    import traceback
 
     import uvloop
 
@@ -82,13 +87,12 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool) -> int:
     from broker.cli.views import view_for
     from broker.delivery.files import OutputFiles
     from broker.domain.clock import SystemClock
-    from broker.errors import BrokerError
     from broker.intake.accept import IntakeRefused
     from broker.intake.source import opened_source
     from broker.settings import load
 
     settings = load(config)
-    OutputFiles(options.output, options.errors).check(options.jobs)
+    OutputFiles(options.output, options.errors).check(_not_to_be_written(options, config))
     batch_run: BatchRun | None = None
     try:
         # Standard input is copied before the event loop is there, so that Ctrl-C ends the copying.
@@ -102,26 +106,28 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool) -> int:
             batch_run = BatchRun(options, settings, view)
             end = uvloop.run(_interruptible(batch_run, source))
     except IntakeRefused as refused:
-        for line in (*refused.problems, f"{refused} (--lenient runs the others)"):
-            typer.echo(line, err=True)
+        _tell(*refused.problems, f"{refused} (--lenient runs the others)")
         return Exit.REFUSED
     except (Aborted, StoppedWhileReading, KeyboardInterrupt) as stopped:
         reading = batch_run is None or not batch_run.accepted
         aborted_reading = reading and not isinstance(stopped, StoppedWhileReading)
-        typer.echo("stopped while reading the input" if aborted_reading else str(stopped), err=True)
-        for line in resume_lines(options, config):
-            typer.echo(line, err=True)
+        words = "stopped while reading the input" if aborted_reading else str(stopped)
+        _tell(words, *resume_lines(options, config))
+        _summarize(batch_run, options, words, wanted=as_json)
         return Exit.INTERRUPTED
-    except (BrokerError, ExceptionGroup) as error:
+    except Exception as error:
         if batch_run is None or not batch_run.accepted:
             raise
-        for line in (in_words(leaf(error)), *resume_lines(options, config)):
-            typer.echo(line, err=True)
+        words = in_words(leaf(error))
+        _tell(words, *resume_lines(options, config))
+        if show_traceback:
+            traceback.print_exception(error)
+        _summarize(batch_run, options, words, wanted=as_json)
         return Exit.SOME_FAILED
     for line in closing_lines(end, options, config):
         typer.echo(line, err=as_json)
     if as_json:
-        typer.echo(_summary(end, options))
+        typer.echo(_summary(end, options, str(end.error) if end.error else None))
     return _status(end)
 
 
@@ -129,6 +135,16 @@ async def _interruptible(batch_run: "BatchRun", source: "Source") -> "RunEnd":
     from broker.cli.signals import interruptible
 
     return await interruptible(batch_run.run(source), drain=batch_run.stop)
+
+
+def _not_to_be_written(options: "RunOptions", config: Path) -> "Mapping[Path, str]":
+    from broker.store.engine import database_files
+
+    others = dict.fromkeys(database_files(options.database_url), "the database")
+    others[config] = "the configuration"
+    if options.jobs != "-":
+        others[Path(options.jobs)] = "the input"
+    return others
 
 
 def _status(end: "RunEnd") -> int:
@@ -140,16 +156,37 @@ def _status(end: "RunEnd") -> int:
     return Exit.OK if counts.succeeded == counts.total else Exit.SOME_FAILED
 
 
-def _summary(end: "RunEnd", options: "RunOptions") -> str:
+def _tell(*lines: str) -> None:
+    for line in lines:
+        typer.echo(line, err=True)
+
+
+def _summarize(batch_run: "BatchRun | None", options: "RunOptions", error: str, *, wanted: bool) -> None:
+    """Print the summary of a run that was cut short, without figures where the ledger cannot be read."""
+    import uvloop
+
+    from broker.errors import StoreUnavailable
+
+    if not wanted or batch_run is None or not batch_run.accepted:
+        return
+    try:
+        end = uvloop.run(batch_run.stands())
+    except StoreUnavailable:
+        end = None
+    typer.echo(_summary(end, options, error))
+
+
+def _summary(end: "RunEnd | None", options: "RunOptions", error: str | None) -> str:
     import json
 
     from broker.accounting.reports import as_json
 
-    facts = as_json(end.report) | {
+    facts: dict[str, object] = {}
+    if end is not None:
+        facts = as_json(end.report) | {"resumed": end.resumed, "elapsed_s": round(end.elapsed_s, 3)}
+    facts |= {
         "output": str(options.output.absolute()),
         "errors": str(options.errors.absolute()) if options.errors else None,
-        "resumed": end.resumed,
-        "elapsed_s": round(end.elapsed_s, 3),
-        "error": str(end.error) if end.error else None,
+        "error": error,
     }
     return json.dumps(facts, ensure_ascii=False)

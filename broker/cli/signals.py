@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+SAME_S = 0.5
+"""Signals so close together are one: `timeout` and some supervisors signal the process, then its group."""
 _DRAINING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -19,14 +21,17 @@ class Aborted(Exception):
         super().__init__("aborted: the outcome of the calls that were in flight is unknown")
 
 
-async def interruptible(work: Coroutine[Any, Any, T], *, drain: Callable[[], None]) -> T:
+async def interruptible(work: Coroutine[Any, Any, T], *, drain: Callable[[], None], same_s: float = SAME_S) -> T:
     """Run the work; the first signal calls `drain`, the second cancels it. Raises `Aborted`."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
-    signals = 0
+    signals, last = 0, float("-inf")
 
     def received() -> None:
-        nonlocal signals
+        nonlocal signals, last
+        if loop.time() - last < same_s:
+            return
+        last = loop.time()
         signals += 1
         if signals == 1:
             drain()
@@ -53,6 +58,7 @@ def sigterm_interrupts() -> Iterator[None]:
     """Let a termination end blocking work as Ctrl-C does, so that temporary files go."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -90,24 +90,13 @@ def _print_csv(names: Sequence[str], lines: "Sequence[UsageLine]") -> None:
 
 
 def _print_table(names: Sequence[str], lines: "Sequence[UsageLine]") -> None:
-    import sys
+    from broker.cli.tables import print_table
 
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    # Without a terminal the table is as wide as it must be: cut names are of no use to another program.
-    console = Console(width=None if sys.stdout.isatty() else 1_000)
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for name in ("calls", "unknown", "input", "cached", "output", "reasoning", "cost", "unpriced"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(*(escape(str(key)) for key in line.keys), *_figures(line))
+    figures = ("calls", "unknown", "input", "cached", "output", "reasoning", "cost", "unpriced")
+    rows = [[*map(str, line.keys), *_figures(line)] for line in lines]
     if len(lines) > 1:
-        table.add_row("total", *[""] * (len(names) - 1), *_figures(_total(lines)), end_section=True)
-    console.print(table)
+        rows.append(["total", *[""] * (len(names) - 1), *_figures(_total(lines))])
+    print_table((*names, *figures), rows, figures=figures)
 
 
 def _total(lines: "Sequence[UsageLine]") -> "UsageLine":

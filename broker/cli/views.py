@@ -6,6 +6,7 @@ A view goes to standard error, and never fails: a terminal that is gone must not
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
@@ -138,12 +139,13 @@ def plain_line(progress: Progress) -> str:
 
 
 def _began(batch: Batch, *, resumed: bool) -> str:
+    source = Path(batch.source).name
     if not resumed:
-        return f"batch {batch.id}: accepted {plural(batch.counts.total, 'row')} from {batch.source}"
+        return f"batch {batch.id}: accepted {plural(batch.counts.total, 'row')} from {source}"
     left = batch.counts.total - batch.counts.finished
     if batch.state in TERMINAL:
         return f"batch {batch.id} has ended before: only its output is written again"
-    return f"batch {batch.id}: going on with {plural(left, 'row')} of {count(batch.counts.total)} from {batch.source}"
+    return f"batch {batch.id}: going on with {plural(left, 'row')} of {count(batch.counts.total)} from {source}"
 
 
 def _text(lines: list[Line]) -> Text:

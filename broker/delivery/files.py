@@ -8,7 +8,8 @@ import asyncio
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -53,9 +54,12 @@ class OutputFiles:
         """Held while lines are written: an abort closes the files between two pages, not within one."""
         self._failed = False
 
-    def check(self, source: str) -> None:
-        """Raise `CallerError` when a file cannot be written, or is the input; makes missing folders, and no file."""
-        self._check_distinct(source)
+    def check(self, others: Mapping[Path, str]) -> None:
+        """Raise `CallerError` when a file cannot be written, or is one of `others` (what is read, and in words).
+
+        Makes missing folders, and no file.
+        """
+        self._check_distinct(others)
         for path in self._paths:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +70,11 @@ class OutputFiles:
             if not os.access(path if path.exists() else path.parent, os.W_OK):
                 raise CallerError(f"{path} may not be written by this user; name another file")
 
-    def _check_distinct(self, source: str) -> None:
-        names = ("--output", "--errors", "the input")
+    def _check_distinct(self, others: Mapping[Path, str]) -> None:
+        named = [(self._output, "--output"), (self._errors, "--errors"), *others.items()]
         seen: dict[Path, str] = {}
-        for name, path in zip(names, (self._output, self._errors, Path(source)), strict=True):
-            if path is None or str(path) == "-" or (path.exists() and not path.is_file()):
+        for path, name in named:
+            if path is None or (path.exists() and not path.is_file()):
                 continue
             other = seen.setdefault(path.resolve(), name)
             if other != name:
@@ -128,12 +132,29 @@ def holds_results(path: Path) -> bool:
     return LINE_BEGINS.startswith(head)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when it is written to its end; a device or a pipe is written directly."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 class Export:
     """Copies a batch's results to files as they are committed; a cursor that never skips a row."""
 
     def __init__(self, database: Database, batch_id: int, files: OutputFiles, order: Order) -> None:
         self._database = database
-        self._batch_id = batch_id
+        self.batch_id = batch_id
         self._files = files
         self._order = order
         self.written = 0
@@ -146,9 +167,9 @@ class Export:
         if self._order is Order.INPUT:
             read = results.from_position
             # A row that is long in coming: what is behind it is not read again and again.
-            if not await self._database.read(read, self._batch_id, self.written, 1):
+            if not await self._database.read(read, self.batch_id, self.written, 1):
                 return
-        while page := await self._database.read(read, self._batch_id, self.written, PAGE):
+        while page := await self._database.read(read, self.batch_id, self.written, PAGE):
             await asyncio.to_thread(self._files.write, page)
             self.written += len(page)
             for result in page:

@@ -3,6 +3,7 @@
 import orjson
 
 from broker.domain.result import Result, ResultState
+from broker.protocols.lax_json import parsed
 
 LINE_BEGINS = b'{"id":"batch_req_'
 """What every line begins with."""
@@ -45,8 +46,8 @@ def _one_line(body: bytes) -> bytes:
     body = body.strip().replace(b"\r", b" ").replace(b"\n", b" ")
     if body[:1] in (b"{", b"["):
         try:
-            orjson.loads(body)
-        except orjson.JSONDecodeError:
+            parsed(body)
+        except ValueError:
             pass
         else:
             return body

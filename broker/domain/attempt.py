@@ -7,6 +7,7 @@ open ──▶ ok | refused | failed | discarded
 from dataclasses import dataclass
 from enum import StrEnum
 
+from broker.domain.usage import NO_USAGE, Usage
 from broker.errors import IllegalMove
 
 
@@ -98,3 +99,5 @@ class CallError:
     """The provider's own code, verbatim."""
     wait_s: float | None = None
     """The provider's hint; a floor for the next try."""
+    usage: Usage = NO_USAGE
+    """What the provider reported beside it: an answer that is of no use may have been generated, and is paid."""

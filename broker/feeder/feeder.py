@@ -148,7 +148,7 @@ class Feeder:
         for name, route in self._routes.items():
             for batch_id in route.cursors:
                 route.cursors[batch_id] = self._cursor(batch_id, name)
-        await reconcile(self._database)
+        await reconcile(self._database, self._only)
         self._refresh_at = 0.0
 
     def _cursor(self, batch_id: int, route: str) -> Cursor:

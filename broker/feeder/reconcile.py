@@ -4,6 +4,8 @@ A job is owned by its result, its open attempt, its due row, or by the queue it 
 restart, or after the queue was lost, what is left of the fed jobs has no owner.
 """
 
+from collections.abc import Collection
+
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.store import batches, due, manifest
@@ -12,11 +14,13 @@ from broker.store.manifest import SegmentRow
 from broker.store.segment import read_segment, unpack_line
 
 
-async def reconcile(database: Database) -> int:
+async def reconcile(database: Database, only: Collection[int] | None = None) -> int:
     """Hand back every fed job that nobody owns; returns how many. The queue must be empty, or be given up."""
     await database.write(due.untake)
     handed_back = 0
     for batch in await database.read(batches.in_state, BatchState.RUNNING, BatchState.PAUSED):
+        if only is not None and batch.id not in only:
+            continue
         for row in await database.read(manifest.segment_rows, batch.id):
             if row.fed:
                 handed_back += await _segment(database, row)

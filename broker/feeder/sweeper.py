@@ -20,7 +20,8 @@ async def sweep_batch(database: Database, batch_id: int) -> bool:
     Calls in flight still report. Once they have, another round ends the batch.
     """
     for row in await database.read(manifest.segment_rows, batch_id):
-        await database.write(sweep, batch_id, row.number)
+        if await database.read(manifest.finished_within, row) < row.jobs:
+            await database.write(sweep, batch_id, row.number)
     return (await database.read(batches.get, batch_id)).state in TERMINAL
 
 

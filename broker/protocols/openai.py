@@ -5,13 +5,14 @@ A success status proves nothing: proxies send pages, connections are cut, and er
 
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import assert_never
-
-import orjson
 
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint
+from broker.domain.usage import Usage
 from broker.protocols.answer import Answer
+from broker.protocols.lax_json import parsed
 from broker.protocols.openai_errors import embedded_error
 from broker.protocols.openai_usage import chat_usage, embeddings_usage
 from broker.redaction import excerpt
@@ -19,6 +20,13 @@ from broker.redaction import excerpt
 # Ends that leave nothing to say: the whole answer may have been filtered, or spent on reasoning.
 _EMPTY_ENDS = frozenset({"content_filter", "length"})
 _NUMBERS = ({float}, {int}, {float, int})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Embedded:
+    """An error that stands in place of an answer."""
+
+    error: object
 
 
 def items_asked_for(endpoint: Endpoint, request: Mapping[str, object]) -> int | None:
@@ -55,29 +63,45 @@ def understand(
     error inside the body says.
     """
     try:
-        value: object = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = parsed(body)
+    except ValueError:
         return _malformed(status, "no JSON" if body.strip() else "an empty body", body)
     if not isinstance(value, dict):
         return _malformed(status, "JSON, but no object", body)
+    usage = _usage(endpoint, value.get("usage"), details_default_zero=details_default_zero)
+    fault = _fault(endpoint, value, items)
+    if fault is None:
+        model = value.get("model")
+        # What cannot be printed (half a surrogate pair, say) names no model, and no database takes it
+        return Answer(model=model if isinstance(model, str) and model.isprintable() else None, usage=usage)
+    if isinstance(fault, str):
+        return replace(_malformed(status, fault, body), usage=usage)
+    return replace(embedded_error(status, headers, fault.error, now=now), usage=usage)
+
+
+def _usage(endpoint: Endpoint, reported: object, *, details_default_zero: bool) -> Usage:
+    match endpoint:
+        case Endpoint.CHAT_COMPLETIONS:
+            return chat_usage(reported, details_default_zero=details_default_zero)
+        case Endpoint.EMBEDDINGS:
+            return embeddings_usage(reported)
+        case _:
+            assert_never(endpoint)
+
+
+def _fault(endpoint: Endpoint, value: Mapping[str, object], items: int | None) -> str | _Embedded | None:
+    """Say what keeps this object from being an answer, or give the error that stands in place of one."""
     error = value.get("error")
     if error or value.get("object") == "error":
-        return embedded_error(status, headers, error or value, now=now)
+        return _Embedded(error=error or value)
     match endpoint:
         case Endpoint.CHAT_COMPLETIONS:
             fault = _chat_fault(value.get("choices"), items)
-            if isinstance(fault, dict):
-                return embedded_error(status, headers, fault, now=now)
-            usage = chat_usage(value.get("usage"), details_default_zero=details_default_zero)
+            return _Embedded(error=fault) if isinstance(fault, dict) else fault
         case Endpoint.EMBEDDINGS:
-            fault = _embeddings_fault(value.get("data"), items)
-            usage = embeddings_usage(value.get("usage"))
+            return _embeddings_fault(value.get("data"), items)
         case _:
             assert_never(endpoint)
-    if fault is not None:
-        return _malformed(status, fault, body)
-    model = value.get("model")
-    return Answer(model=model if isinstance(model, str) else None, usage=usage)
 
 
 def _malformed(status: int, fault: str, body: bytes) -> CallError:

@@ -13,6 +13,7 @@ import orjson
 
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.limits.headers import hint_in_message, retry_hint
+from broker.protocols.lax_json import parsed
 from broker.redaction import excerpt
 
 MESSAGE_LIMIT = 500
@@ -186,8 +187,8 @@ def _scope(error_class: ErrorClass, report: _Report, should_retry: str | None) -
 def _report(body: bytes) -> _Report:
     """Read an error body of any shape, also one that is no JSON (proxies and load balancers answer as they like)."""
     try:
-        value: object = orjson.loads(body) if len(body) <= _PARSED_BYTES else None
-    except orjson.JSONDecodeError:
+        value = parsed(body) if len(body) <= _PARSED_BYTES else None
+    except ValueError:
         value = None
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -221,4 +222,7 @@ def _is_status(code: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    return orjson.dumps(value)[:4096].decode(errors="replace")
+    try:
+        return orjson.dumps(value)[:4096].decode(errors="replace")
+    except orjson.JSONEncodeError:  # nested too deeply, or it holds half a surrogate pair
+        return "an error object that cannot be shown"

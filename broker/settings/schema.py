@@ -137,7 +137,11 @@ class AccountSection(Section):
     licence: Label | None = Field(
         default=None, description="Licence of what is served, kept as text.", examples=["non-commercial"]
     )
-    workers: PositiveCount = Field(default=1, description="Worker processes.", examples=[2])
+    workers: PositiveCount = Field(
+        default=1,
+        description="Worker processes of a fleet. `penstock run` has one worker per account, whatever is here.",
+        examples=[2],
+    )
     worker_concurrency: PositiveCount = Field(
         default=64, description="Calls in flight per worker process.", examples=[128]
     )

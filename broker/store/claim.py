@@ -36,6 +36,8 @@ class Verdict(StrEnum):
     """The batch may not run any more."""
     PAUSED = "paused"
     """The job has been handed back to the feeder."""
+    NOT_HERE = "not_here"
+    """This account has refused the job for good, and others serve it: it has been handed back to the feeder."""
     ALONE = "alone"
     """The job must run alone; claim again when nothing else runs in this process."""
     STALE = "stale"
@@ -51,6 +53,8 @@ class Claim:
     model: str
     from_due: bool = False
     alone: bool = False
+    shared: bool = False
+    """Other accounts serve the job's route as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +81,13 @@ class _Past:
 
     number: int = 0
     open_attempt: str | None = None
+    refused_here: bool = False
+    """By the claimant's account: it does not have the model, or does not take a job of this size."""
     history: Counter[ErrorClass] = field(default_factory=Counter)
 
+
+_REFUSED_FOR_GOOD = (ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE)
+NOT_HERE_FOR_S = 1.0
 
 _KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
 _GRANTS = JsonRows("grants", batch_id="bigint", position="bigint", number="int", attempt_id="text", model="text")
@@ -96,7 +105,7 @@ _STANDING = Facts(
 )
 _PAST = Sql(
     """
-    select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.error_class,
+    select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.account, a.error_class,
       (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished
     from {keys} k join attempts a on a.batch_id = k.batch_id and a.position = k.position
     """,
@@ -129,7 +138,7 @@ _NOT_DUE = Sql(
 )
 _PARK = Sql(
     """
-    insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now}, 'paused'
+    insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now} + :in_s, :why
     from {keys} k where true order by k.batch_id, k.position
     on conflict (batch_id, position) do update set at = excluded.at, why = excluded.why, fed_at = null
     """,
@@ -145,7 +154,7 @@ def claim(connection: Connection, claimant: Claimant, claims: Sequence[Claim]) -
     if not fresh:
         return [Claimed(verdict=Verdict.STALE)] * len(claims)
     states = _batch_states(connection, sorted({claim.key.batch_id for claim in claims}))
-    finished, pasts = _standing(connection, claims)
+    finished, pasts = _standing(connection, claims, claimant.account)
     decided = [
         _decide(claim, states.get(claim.key.batch_id), claim.key in finished, pasts.get(claim.key, _Past()))
         for claim in claims
@@ -165,7 +174,7 @@ def _batch_states(connection: Connection, batch_ids: Sequence[int]) -> dict[int,
     return {row.batch_id: BatchState(row.state) for row in rows}
 
 
-def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobKey], dict[JobKey, _Past]]:
+def _standing(connection: Connection, claims: Sequence[Claim], account: str) -> tuple[set[JobKey], dict[JobKey, _Past]]:
     """Which jobs are finished, and what the others have been through."""
     keys = _KEYS.pack(claim.key for claim in claims)
     finished: set[JobKey] = set()
@@ -187,6 +196,7 @@ def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobK
                 past.open_attempt = row.attempt_id
             elif row.error_class:
                 past.history[ErrorClass(row.error_class)] += 1
+                past.refused_here |= row.account == account and row.error_class in _REFUSED_FOR_GOOD
     return finished, pasts
 
 
@@ -195,6 +205,8 @@ def _decide(claim: Claim, state: BatchState | None, finished: bool, past: _Past)
         return Claimed(verdict=Verdict.GRANTED, number=past.number, history=past.history)
     if refusal := _refusal(claim, state, finished, past):
         return Claimed(verdict=refusal)
+    if claim.shared and past.refused_here:
+        return Claimed(verdict=Verdict.NOT_HERE)
     return Claimed(verdict=Verdict.GRANTED, number=past.number + 1, history=past.history)
 
 
@@ -243,14 +255,15 @@ def _insert(
 
 
 def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence[Claimed]) -> None:
-    """A due row ends with the claim that it led to; a job of a paused batch gets one."""
+    """A due row ends with the claim that it led to; one that cannot run now gets one."""
     settled = [
         claim.key
         for claim, answer in zip(claims, decided, strict=True)
         if claim.from_due and answer.verdict in (Verdict.GRANTED, Verdict.FINISHED)
     ]
-    parked = [claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is Verdict.PAUSED]
     if settled:
         connection.execute(_NOT_DUE.on(connection), {"keys": _KEYS.pack(settled)})
-    if parked:
-        connection.execute(_PARK.on(connection), {"keys": _KEYS.pack(parked)})
+    for verdict, in_s in ((Verdict.PAUSED, 0.0), (Verdict.NOT_HERE, NOT_HERE_FOR_S)):
+        parked = [claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is verdict]
+        if parked:
+            connection.execute(_PARK.on(connection), {"keys": _KEYS.pack(parked), "in_s": in_s, "why": verdict})

@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.store.sql import JsonRows, Sql
-from broker.store.tables import batches, due
 
 TAKEN_FOR_S = 60.0
 """A row that was taken but never claimed is due again after this; nothing is lost with a feeder."""
@@ -75,19 +73,6 @@ _POSTPONE = Sql(
 _UNTAKE = Sql("update due set at = {now}, fed_at = null where fed_at is not null")
 
 
-def next_due_in(connection: Connection) -> tuple[int, float | None]:
-    """How many jobs are due now or later, and in how many seconds the first is (zero or below: now)."""
-    running = select(batches.c.batch_id).where(batches.c.state == BatchState.RUNNING)
-    row = connection.execute(
-        select(func.count().label("jobs"), func.min(due.c.at).label("first")).where(due.c.batch_id.in_(running))
-    ).one()
-    if row.first is None:
-        return 0, None
-    at = connection.execute(_CLOCK.on(connection)).scalar_one()
-    return int(row.jobs), float(row.first) - float(at)
-
-
-_CLOCK = Sql("select {now}")
 _STRANDED = Sql(
     """
     select k.batch_id, k.position from {keys} k

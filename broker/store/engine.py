@@ -182,6 +182,18 @@ def open_database(url: str) -> Database:
             raise ConfigError(f"--database: {other} is not supported; use sqlite:///PATH or postgresql://…")
 
 
+def database_files(url: str) -> tuple[Path, ...]:
+    """The files of a database in files; none for a server, nor for what `open_database` refuses."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return ()
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return ()
+    path = Path(parsed.database).resolve()
+    return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
+
+
 def _first_line(error: BaseException) -> str:
     origin = getattr(error, "orig", None) or error
     return f"{type(origin).__name__}: {str(origin).strip().partition(chr(10))[0]}"[:300]

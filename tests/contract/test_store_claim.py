@@ -1,10 +1,11 @@
 """Claims on both databases: who may call the provider."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from broker.domain.attempt import AttemptState, ErrorClass
+from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Again
@@ -212,3 +213,26 @@ def test_a_worker_that_was_taken_for_dead_and_beats_is_alive_again(ledger: Ledge
     assert verdicts(ledger.claim(a_claim((batch_id, 0)))) == [Verdict.STALE]
     ledger.write(workers.beat, ledger.worker, 0)
     assert verdicts(ledger.claim(a_claim((batch_id, 0)))) == [Verdict.GRANTED]
+
+
+def _refused_for_good(ledger: Ledger, error_class: ErrorClass) -> JobKey:
+    key = JobKey(ledger.batch(), 0)
+    ledger.claim(a_claim(key))
+    error = CallError(error_class=error_class, scope=Scope.OTHER, message="not here")
+    ledger.record(replace(a_report(key, state=AttemptState.REFUSED, then=AGAIN), error=error))
+    return key
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE])
+def test_an_account_that_refused_a_job_for_good_leaves_it_to_others(ledger: Ledger, error_class: ErrorClass) -> None:
+    key = _refused_for_good(ledger, error_class)
+    again = replace(a_claim(key, from_due=True), shared=True)
+    assert verdicts(ledger.claim(again)) == [Verdict.NOT_HERE]
+    assert [row["why"] for row in ledger.rows(due_table)] == ["not_here"]
+    assert verdicts(ledger.claim(again, account="another")) == [Verdict.GRANTED]
+    assert ledger.rows(due_table) == []
+
+
+def test_an_account_that_nobody_can_stand_in_for_tries_again(ledger: Ledger) -> None:
+    key = _refused_for_good(ledger, ErrorClass.NOT_FOUND)
+    assert verdicts(ledger.claim(a_claim(key, from_due=True))) == [Verdict.GRANTED]

@@ -14,6 +14,7 @@ from broker.store import batches, due, results
 from broker.store.batches import NoSuchBatch
 from broker.store.finish import Finish, finish, sweep
 from broker.store.record import put_due
+from broker.store.standing import standing
 from broker.store.tables import due as due_table
 from broker.testing.builders import a_batch, a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
@@ -68,7 +69,7 @@ def test_a_taken_row_is_due_again_after_a_minute(ledger: Ledger) -> None:
     batch_id = ledger.batch()
     handed_back(ledger, batch_id, 0)
     ledger.write(due.take_due, [batch_id], 1)
-    _, seconds = ledger.read(due.next_due_in)
+    seconds = ledger.read(standing, batch_id, 0).next_try_in_s
     assert seconds is not None
     assert 50 < seconds <= due.TAKEN_FOR_S
 
@@ -87,13 +88,6 @@ def test_a_job_that_waits_for_its_time_keeps_it_when_it_is_handed_back(ledger: L
     ledger.record(a_report((batch_id, 0), 1, AttemptState.REFUSED, Again(in_s=500, why="daily_quota")))
     handed_back(ledger, batch_id, 0)
     assert [row["why"] for row in ledger.rows(due_table)] == ["daily_quota"]
-
-
-def test_nothing_is_next_where_nothing_is_due(ledger: Ledger) -> None:
-    paused = ledger.batch()
-    handed_back(ledger, paused, 0)
-    ledger.write(batches.move, paused, BatchState.PAUSED)
-    assert ledger.read(due.next_due_in) == (0, None)
 
 
 def test_stranded_jobs_are_those_that_nobody_owns(ledger: Ledger) -> None:

@@ -14,6 +14,7 @@ from broker.domain.result import ResultState
 from broker.domain.usage import Usage, UsageSource
 from broker.store import batches, due
 from broker.store.plan import Plan
+from broker.store.standing import standing
 from broker.store.tables import attempts, usage_hourly
 from broker.store.tables import due as due_table
 from broker.testing.builders import ACCOUNT, FINISHED_AT, MODEL, PROVIDER, a_claim, a_failure, a_report
@@ -133,10 +134,10 @@ def test_a_retry_is_due_after_its_delay_and_only_then(ledger: Ledger) -> None:
     )
     assert [(row["position"], row["why"]) for row in ledger.rows(due_table)] == [(0, "overloaded"), (1, "handed_back")]
     assert ledger.write(due.take_due, [batch_id], 10) == [(batch_id, 1)]
-    jobs, seconds = ledger.read(due.next_due_in)
-    assert jobs == 2
-    assert seconds is not None
-    assert 0 < seconds <= 30
+    stands = ledger.read(standing, batch_id, 0)
+    assert stands.retrying == {"overloaded": 1, "handed_back": 1}
+    assert stands.next_try_in_s is not None
+    assert 0 < stands.next_try_in_s <= 30
 
 
 def test_a_retry_rewrites_the_due_row_that_is_there(ledger: Ledger) -> None:

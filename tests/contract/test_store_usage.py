@@ -13,12 +13,12 @@ import pytest
 from broker.domain.attempt import AttemptState
 from broker.domain.report import Again
 from broker.domain.totals import Dimension, Totals, UsageLine
-from broker.store import lock, migrate
+from broker.store import lock, manifest, migrate
 from broker.store.claim import Claimant, claim
 from broker.store.engine import open_database
 from broker.store.holder import holder
 from broker.store.migrate import SchemaTooOld
-from broker.store.standing import standing
+from broker.store.standing import last_calls, standing, unfinished_on, unknown_calls
 from broker.store.usage import attempts_of, usage_by
 from broker.testing.builders import FINISHED_AT, PROVIDER, a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
@@ -132,6 +132,31 @@ def test_a_batch_without_results_has_no_pace(ledger: Ledger) -> None:
     batch_id = ledger.batch(2)
     stands = ledger.read(standing, batch_id, 0)
     assert (stands.rows_per_s, stands.last_result_at, stands.next_try_in_s, stands.in_flight) == (None, None, None, 0)
+
+
+def test_calls_without_an_answer_are_counted(ledger: Ledger) -> None:
+    assert (ledger.read(unknown_calls, 1), ledger.read(unknown_calls, 2)) == (1, 0)
+
+
+def test_the_last_call_of_each_account_is_the_latest_that_ended(ledger: Ledger) -> None:
+    assert {name: call.error_class for name, call in ledger.read(last_calls).items()} == {
+        "team-a": "server_error",
+        "team-b": None,
+    }
+
+
+def test_a_route_is_unfinished_until_its_last_job_has_a_result(ledger: Ledger) -> None:
+    batch_id = ledger.batch(2)
+    route = ledger.read(manifest.routes, batch_id)
+    assert ledger.read(unfinished_on, batch_id, route)
+    assert not ledger.read(unfinished_on, batch_id, ["another"])
+    assert not ledger.read(unfinished_on, batch_id, [])
+    ledger.write(manifest.advance, [(batch_id, 0, 2)])
+    ledger.claim_all(batch_id, 2)
+    ledger.record(a_report((batch_id, 1)))
+    assert ledger.read(unfinished_on, batch_id, route)
+    ledger.record(a_report((batch_id, 0)))
+    assert not ledger.read(unfinished_on, batch_id, route)
 
 
 def test_the_holder_is_known_while_it_holds(database_url: str) -> None:

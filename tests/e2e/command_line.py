@@ -60,6 +60,12 @@ class Folder:
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def shell(self, line: str) -> int:
+        """Run a line of the shell to its end; returns the exit status."""
+        return subprocess.run(
+            ["/bin/sh", "-c", line], cwd=self.path, env=self._environment(), timeout=LIMIT_S, check=False
+        ).returncode
+
     @contextmanager
     def started(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
         """Start `penstock` with these arguments; killed at the end of the block if it still runs."""

@@ -67,6 +67,16 @@ def test_a_running_batch_can_be_looked_at(folder: Folder) -> None:
     assert sorted(named) == sorted(f"row-{number}" for number in range(ROWS))
 
 
+def test_results_are_never_written_over_an_output(interrupted: Folder) -> None:
+    before = (interrupted.path / "out.jsonl").read_bytes()
+    (interrupted.path / "link.jsonl").symlink_to("out.jsonl")
+    for name in ("out.jsonl", "link.jsonl"):
+        done = interrupted.run("results", "1", "--output", name)
+        assert done.code == 2
+        assert f"{name} is the output of batch 1 itself" in done.err
+    assert (interrupted.path / "out.jsonl").read_bytes() == before
+
+
 def test_a_running_batch_is_cancelled_by_its_process(folder: Folder, provider: Simulator) -> None:
     before = len(provider.ledger())
     with folder.started("run", "jobs.jsonl", "--output", "out.jsonl", "--json") as process:
@@ -102,7 +112,9 @@ def test_calls_of_a_killed_process_are_closed_by_the_cancelling(folder: Folder) 
         until(lambda: len(folder.lines()) > 10)
         process.kill()
         process.communicate()
-    assert "nothing runs it; resume with: penstock run jobs.jsonl --output" in folder.run("status").out
+    assert (
+        f"nothing runs it; resume with: penstock run {folder.path / 'jobs.jsonl'} --output" in folder.run("status").out
+    )
     assert "batch 1 is cancelled" in folder.run("cancel", "1").out
     facts = json.loads(folder.run("status", "--json").out)
     assert facts["succeeded"] + facts["cancelled"] == ROWS

@@ -4,14 +4,16 @@ import gzip
 import json
 import shlex
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from broker.cli.signals import SAME_S
 from broker.testing.simulator import Simulator, simulator
-from tests.e2e.command_line import Folder, ended, prompt, row, until
+from tests.e2e.command_line import PENSTOCK, Folder, ended, prompt, row, until
 from workers.provider_sim.answers import expected_text
 
 SIM = """
@@ -106,6 +108,9 @@ def test_lenient_runs_the_good_rows(folder: Folder) -> None:
         (["--database", "mysql://x"], "mysql is not supported"),
         (["--database", "sqlite:///no/such/folder/x.db"], "is no folder"),
         (["--errors", "jobs.jsonl"], "--errors and the input are the same file"),
+        (["--new", "--errors", "penstock.toml"], "--errors and the configuration are the same file"),
+        (["--new", "--errors", "penstock.db"], "--errors and the database are the same file"),
+        (["--new", "--errors", "penstock.db-wal"], "--errors and the database are the same file"),
         (["--order", "random"], "neither completion nor input"),
     ],
 )
@@ -148,7 +153,7 @@ def test_an_interrupted_run_goes_on_by_the_command_that_it_names(
     finished = len(folder.lines())
     assert 5 < finished < 120
     status = folder.run("status")
-    assert f"nothing runs it; resume with: penstock run 'jobs {how.name}.jsonl'" in status.out
+    assert f"nothing runs it; resume with: penstock run '{folder.path / f'jobs {how.name}.jsonl'}'" in status.out
     folder.configure(provider.base_url, "good")
     done = folder.run(*command[1:], "--json")
     assert done.code == 0, done.err
@@ -163,17 +168,22 @@ def test_a_second_interrupt_aborts_the_calls_and_counts_them(folder: Folder, tmp
     with simulator(tmp_path / "slow", slow) as provider:
         folder.configure(provider.base_url, "good")
         folder.jobs(5)
-        with folder.started("run", "jobs.jsonl", "--output", "out.jsonl") as process:
+        with folder.started("run", "jobs.jsonl", "--output", "out.jsonl", "--json") as process:
             until(lambda: provider.stats()["in_flight"] == 5)
             process.send_signal(signal.SIGINT)
+            drained = time.monotonic()
             assert process.stderr is not None
             for line in process.stderr:
                 if line.startswith("stopping: waiting for 5 calls"):
                     break
+            until(lambda: time.monotonic() - drained > 1.2 * SAME_S)
             process.send_signal(signal.SIGINT)
             stopped = ended(process)
     assert stopped.code == 130
     assert "aborted: the outcome of the calls that were in flight is unknown" in stopped.err
+    facts = stopped.summary()
+    assert (facts["state"], facts["succeeded"], facts["attempts"]["unknown"]) == ("running", 0, 5)
+    assert facts["error"].startswith("aborted")
     (line,) = json.loads(folder.run("usage", "--by", "batch", "--json").out)
     assert (line["calls"], line["unknown"]) == (0, 5)
 
@@ -229,15 +239,23 @@ def test_standard_input_and_archives_are_read(folder: Folder) -> None:
     assert folder.answers("unpacked.jsonl") == expected(3)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_obstacle(folder: Folder, closed: str) -> None:
+    folder.jobs(3)
+    arguments = "run jobs.jsonl --output out.jsonl"
+    assert folder.shell(f"{shlex.quote(str(PENSTOCK))} {arguments} {closed}") == 0
+    assert folder.answers() == expected(3)
+
+
 def test_with_every_key_refused_the_run_ends_and_goes_on_once_mended(folder: Folder, provider: Simulator) -> None:
     folder.configure(provider.base_url, "revoked")
     folder.jobs(20)
     stopped = folder.run("run", "jobs.jsonl", "--output", "out.jsonl", "--json")
     assert stopped.code == 1
-    assert "no account can go on, every key is refused (account-revoked: Incorrect API key" in stopped.err
+    assert "no account can go on with what is left (account-revoked is revoked: Incorrect API key" in stopped.err
     facts = stopped.summary()
     assert (facts["state"], facts["succeeded"]) == ("running", 3)
-    assert "every key is refused" in facts["error"]
+    assert "no account can go on" in facts["error"]
     folder.configure(provider.base_url, "good")
     assert folder.run("run", "jobs.jsonl", "--output", "out.jsonl").code == 0
     assert folder.answers() == expected(20)

@@ -3,8 +3,9 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -41,11 +42,14 @@ class Seen:
         self.shown.append(progress)
 
 
-def write_jobs(folder: Path, count: int) -> Path:
+def write_jobs(folder: Path, count: int, models: Sequence[str] = ("m",)) -> Path:
     path = folder / "jobs.jsonl"
-    body = {"model": "m", "messages": [{"role": "user", "content": "question"}]}
-    row = {"method": "POST", "url": "/v1/chat/completions", "body": body}
-    path.write_text("".join(json.dumps({"custom_id": f"row-{number}"} | row) + "\n" for number in range(count)))
+    lines = []
+    for number in range(count):
+        body = {"model": models[number % len(models)], "messages": [{"role": "user", "content": f"question {number}"}]}
+        row = {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        lines.append(json.dumps(row) + "\n")
+    path.write_text("".join(lines))
     return path
 
 
@@ -56,9 +60,10 @@ async def run_in(
     latency_s: float = 0.0,
     look_s: float = LOOK_S,
     begun: Callable[[BatchRun], None] = lambda _: None,
+    keys: Mapping[str, KeyConfig] = MappingProxyType({"m": KeyConfig(name="k")}),
 ) -> RunEnd:
-    """Run `jobs.jsonl` of this folder against a provider of its own."""
-    config = SimConfig(port=0, keys=(KeyConfig(name="k"),), latency=LatencyConfig(first_token_s=latency_s))
+    """Run `jobs.jsonl` of this folder against a provider of its own, with an account for each model and its key."""
+    config = SimConfig(port=0, keys=tuple(keys.values()), latency=LatencyConfig(first_token_s=latency_s))
     options = RunOptions(
         jobs=str(folder / "jobs.jsonl"),
         output=folder / "out.jsonl",
@@ -69,13 +74,15 @@ async def run_in(
         new=False,
         tag="",
     )
-    (folder / "key").write_text("k")
+    for key in keys.values():
+        (folder / key.name).write_text(key.name)
     async with ProviderSim(config) as sim, asyncio.timeout(LIMIT_S):
-        settings = parse(
-            f'[[accounts]]\nname = "a"\nprovider = "openai"\nbase_url = "{sim.base_url}"\n'
-            f'api_key = "file:{folder / "key"}"\nmodels = ["m"]\nworker_concurrency = 8\n',
-            folder / "penstock.toml",
-        )
+        sections = [
+            f'[[accounts]]\nname = "account-{model}"\nprovider = "openai"\nbase_url = "{sim.base_url}"\n'
+            f'api_key = "file:{folder / key.name}"\nmodels = ["{model}"]\nworker_concurrency = 8\n'
+            for model, key in keys.items()
+        ]
+        settings = parse("".join(sections), folder / "penstock.toml")
         batch_run = BatchRun(options, settings, view, look_s=look_s)
         begun(batch_run)
         with opened_source(options.jobs, directory=folder, standard_input=io.BytesIO()) as source:
@@ -110,6 +117,30 @@ def test_a_stop_ends_a_run_without_waiting_for_the_next_look(tmp_path: Path) -> 
     assert not end.finished
     assert end.error is None
     assert end.report.attempts.keys() <= {"ok"}
+
+
+def test_a_run_ends_when_nobody_can_take_what_is_left(tmp_path: Path) -> None:
+    write_jobs(tmp_path, 40, models=("good", "bad"))
+    keys = {"good": KeyConfig(name="k"), "bad": KeyConfig(name="revoked", revoked_after_calls=3)}
+    end = asyncio.run(run_in(tmp_path, Seen(), keys=keys))
+    assert not end.finished
+    assert end.report.batch.counts.succeeded == 23
+    assert "no account can go on with what is left (account-bad is revoked: Incorrect API key" in str(end.error)
+    assert "account-good" not in str(end.error)
+
+
+def test_a_run_that_raised_can_still_be_summed_up(tmp_path: Path) -> None:
+    write_jobs(tmp_path, 20)
+    runs: list[BatchRun] = []
+
+    class Broken(Seen):
+        def show(self, progress: Progress) -> None:
+            raise ValueError("a defect")
+
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(run_in(tmp_path, Broken(), latency_s=0.05, begun=runs.append))
+    assert runs[0].accepted
+    assert asyncio.run(runs[0].stands()).report.batch.counts.total == 20
 
 
 def test_a_stop_while_reading_keeps_what_was_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from broker import wiring
 from broker.domain.account import Account, Limits
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
+from broker.domain.job import JobKey
 from broker.errors import StoreError, StoreUnavailable
 from broker.feeder.cost import PoolRates
 from broker.feeder.feeder import RouteSupply
@@ -77,13 +78,33 @@ def test_the_spool_of_a_sqlite_file_lies_beside_it(tmp_path: Path) -> None:
 def test_each_server_database_has_a_spool_of_its_own_that_tells_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    urls = ["postgresql://u:secret@h/a", "postgresql://u:secret@h/b", "postgresql://u:secret@i/a"]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    urls = [
+        "postgresql://u:secret@h/a",
+        "postgresql://u:secret@h/b",
+        "postgresql://u:secret@i/a",
+        "postgresql://u:secret@/a?host=/run/one",
+        "postgresql://u:secret@/a?host=/run/two",
+    ]
     places = [spool_directory(open_database(url)) for url in urls]
-    assert len(set(places)) == 3
-    assert {place.parent for place in places} == {tmp_path}
+    assert len(set(places)) == len(urls)
+    assert {place.parent for place in places} == {tmp_path / "penstock"}
     assert not any("secret" in str(place) for place in places)
     assert places[0] == spool_directory(open_database("postgresql://v:other@h:5432/a"))
+
+
+def test_the_spool_of_a_server_database_does_not_depend_on_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+    places = set()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        places.add(spool_directory(open_database("postgresql://h/a")))
+    (place,) = places
+    assert place.parent == tmp_path / ".local" / "state" / "penstock"
 
 
 def test_a_route_has_the_slots_of_all_its_workers() -> None:
@@ -225,7 +246,7 @@ def test_blocked_accounts_are_named_with_their_reason(sqlite_url: str) -> None:
             engine = an_engine(database, named("one", MODEL), named("two", MODEL))
             assert engine.blocked() == {}
             error = CallError(error_class=ErrorClass.SPEND, scope=Scope.SAME, message="no money left")
-            engine.workers[1].bench.health.went_wrong(error, engine.clock.monotonic())
+            engine.workers[1].bench.health.went_wrong(error, engine.clock.monotonic(), JobKey(1, 0))
             assert engine.blocked() == {"two": "exhausted: no money left"}
             await closed(engine)
 

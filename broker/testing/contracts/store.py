@@ -55,9 +55,9 @@ class Ledger:
         """A batch that may run."""
         return self.write(a_batch, jobs)
 
-    def claim(self, *claims: Claim, worker: str | None = None) -> list[Claimed]:
-        """Claim as one worker, by default as `worker`."""
-        claimant = Claimant(worker_id=worker or self.worker, account=ACCOUNT, provider=PROVIDER)
+    def claim(self, *claims: Claim, worker: str | None = None, account: str = ACCOUNT) -> list[Claimed]:
+        """Claim in one transaction, as this ledger's worker unless told otherwise."""
+        claimant = Claimant(worker_id=worker or self.worker, account=account, provider=PROVIDER)
         return self.write(claim, claimant, claims)
 
     def claim_all(self, batch_id: int, jobs: int) -> None:

@@ -7,6 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.cli.accounts import accounts_app
+from broker.domain.attempt import AttemptState
+from broker.domain.job import JobKey
+from broker.errors import ConfigError
+from broker.testing.builders import FINISHED_AT, a_claim, a_failure, a_report
+from broker.testing.contracts.store import opened
 
 CONFIG = """
 [[accounts]]
@@ -41,10 +46,10 @@ def test_the_list_shows_what_each_account_may_do(config: str) -> None:
     code, output = call("list", "--config", config)
     assert code == 0
     header, team, home = output.splitlines()
-    assert header.split() == ["name", "provider", "models", "limits", "group", "concurrency", "key"]
+    assert header.split() == ["name", "provider", "models", "limits", "group", "concurrency", "key", "state"]
     for shown in ("team-a", "openai", "small → gpt-5-mini", "500 requests/minute", "org", "7", "is not set"):
         assert shown in team
-    for shown in ("home", "vllm", "[m]", "unknown", "up to 128", "none"):
+    for shown in ("home", "vllm", "[m]", "unknown", "up to 64", "none"):
         assert shown in home
 
 
@@ -65,6 +70,35 @@ def test_the_list_as_json_has_every_fact(config: str) -> None:
 def test_without_a_command_the_accounts_are_listed(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(config).parent)
     assert call()[1] == call("list")[1]
+
+
+def test_options_without_a_command_are_those_of_the_list(config: str) -> None:
+    assert call("--config", config, "--json") == call("list", "--config", config, "--json")
+    code, output = call("--config", config, "check")
+    assert code == 2
+    assert "options of `check` go behind it" in output
+
+
+def test_the_list_says_how_the_last_call_of_an_account_ended(config: str, sqlite_url: str) -> None:
+    with opened(sqlite_url) as ledger:
+        batch_id = ledger.batch(3)
+        good, bad = JobKey(batch_id, 0), JobKey(batch_id, 1)
+        ledger.claim(a_claim(good), a_claim(bad))
+        ledger.record(a_report(good, finished_at=FINISHED_AT - 60))
+        ledger.record(a_report(bad, state=AttemptState.FAILED, then=a_failure(bad)))
+    _, output = call("list", "--config", config, "--database", sqlite_url)
+    team, home = output.splitlines()[1:]
+    assert "server_error, " in team
+    assert team.rstrip().endswith(" ago")
+    assert home.split()[-1] == "-"
+    team_facts, home_facts = json.loads(call("--config", config, "--database", sqlite_url, "--json")[1])
+    assert team_facts["last_call"]["error_class"] == "server_error"
+    assert home_facts["last_call"] is None
+
+
+def test_a_database_that_is_named_must_be_there(config: str) -> None:
+    result = CliRunner().invoke(accounts_app, ["--config", config, "--database", "sqlite:///no/such.db"])
+    assert isinstance(result.exception, ConfigError)
 
 
 def test_a_configuration_that_does_not_load_exits_2_with_its_problems(tmp_path: Path) -> None:

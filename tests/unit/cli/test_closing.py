@@ -65,12 +65,13 @@ def test_the_command_that_goes_on_has_every_option_but_new() -> None:
         OPTIONS,
         jobs="-",
         errors=Path("err.jsonl"),
-        database_url="postgresql://db/x",
+        database_url="postgresql://me:canary@db/x?password=canary&ssl=require",
         order=Order.INPUT,
         lenient=True,
         tag="nightly",
     )
     assert command(options, Path("other.toml")) == (
-        "penstock run - --config other.toml --output out.jsonl --errors err.jsonl --database postgresql://db/x "
+        "penstock run - --config other.toml --output out.jsonl --errors err.jsonl "
+        "--database 'postgresql://me@db/x?password=&ssl=require' "
         "--order input --lenient --tag nightly"
     )

@@ -5,6 +5,7 @@ from broker.cli.reasons import state_in_words
 from broker.domain.batch import Counts
 from broker.progress import AccountProgress, LimitUse, Progress
 from tests.unit.cli.standing_run import a_batch, a_progress, an_account
+from workers.account_health import Health
 
 REVOKED = an_account("old", state="revoked", reason="Incorrect API key", resumes_in_s=1740.0, in_flight=0, limits=[])
 
@@ -91,3 +92,15 @@ def test_reading_shows_the_rows_so_far() -> None:
 )
 def test_why_an_account_waits_is_said_in_words(account: AccountProgress, words: str) -> None:
     assert state_in_words(account) == words
+
+
+@pytest.mark.parametrize("health", [health for health in Health if health is not Health.ACTIVE])
+def test_an_account_that_cannot_be_used_says_why_and_until_when(health: Health) -> None:
+    words = state_in_words(an_account(state=str(health), reason="its own words", resumes_in_s=12.0, in_flight=0))
+    assert "its own words" in words
+    assert words.endswith("in 12 s")
+
+
+def test_an_account_out_of_reach_is_looked_for() -> None:
+    account = an_account(state="unreachable", reason="refused", resumes_in_s=4.0, in_flight=0)
+    assert state_in_words(account) == "it cannot be reached (refused), looked for again in 4.0 s"

@@ -22,7 +22,9 @@ def an_outlook(state: BatchState = BatchState.RUNNING, holder: str | None = HOLD
     url = changes.pop("database_url", "sqlite:///penstock.db")
     counts = changes.pop("counts", a_batch().counts)
     batch = a_batch(state=state, counts=counts, finished_at=160.0 if state is BatchState.COMPLETED else None)
-    return Outlook(batch=batch, standing=Standing(**(stands | changes)), holder=holder, database_url=url)
+    unknown = changes.pop("unknown", 0)
+    stands |= changes
+    return Outlook(batch=batch, standing=Standing(**stands), unknown=unknown, holder=holder, database_url=url)
 
 
 def told(outlook: Outlook) -> str:
@@ -44,7 +46,11 @@ def test_a_running_batch_says_what_it_costs_and_when_it_ends() -> None:
 @pytest.mark.parametrize(
     ("state", "holder", "words"),
     [
-        (BatchState.RUNNING, None, "nothing runs it; resume with: penstock run jobs.jsonl --output /data/out.jsonl"),
+        (
+            BatchState.RUNNING,
+            None,
+            "nothing runs it; resume with: penstock run jobs.jsonl --output /data/out.jsonl (add the ",
+        ),
         (BatchState.CANCELLING, None, "its cancelling was not finished; do that with: penstock cancel 3"),
         (BatchState.CANCELLING, HOLDER, "being cancelled, by process 7 on host"),
         (BatchState.RECEIVING, None, "its input was not read to the end; go on there with: penstock run"),
@@ -71,7 +77,15 @@ def test_rows_that_wait_for_another_try_are_told_with_why() -> None:
 
 
 def test_the_database_is_part_of_the_command_that_resumes() -> None:
-    assert "--database postgresql://db/x" in told(an_outlook(holder=None, database_url="postgresql://db/x"))
+    text = told(an_outlook(holder=None, database_url="postgresql://me:canary@db/x"))
+    assert "--database postgresql://me@db/x" in text
+    assert "canary" not in text
+
+
+def test_calls_without_an_answer_are_told() -> None:
+    assert "unknown  2 calls ended without an answer" in told(an_outlook(unknown=2))
+    assert "unknown " not in told(an_outlook())
+    assert outlook_json(an_outlook(unknown=2))["unknown"] == 2
 
 
 def test_an_empty_beginning_has_no_expected_cost() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten, holds_results
+from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten, holds_results, replacing
 from broker.domain.attempt import AttemptState
 from broker.domain.job import JobKey
 from broker.errors import CallerError
@@ -43,7 +43,7 @@ def test_results_go_to_their_files_in_the_order_they_came(sqlite_url: str, tmp_p
         database = open_database(sqlite_url)
         batch_id = await batch_in(database)
         files = OutputFiles(output, errors)
-        files.check("jobs.jsonl")
+        files.check({Path("jobs.jsonl"): "the input"})
         with files:
             export = Export(database, batch_id, files, Order.COMPLETION)
             await answered(database, batch_id, [3, 1])
@@ -147,7 +147,7 @@ def test_what_cannot_be_a_file_is_told_beforehand(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, words in ((tmp_path, "is a folder"), (tmp_path / "file" / "out.jsonl", "is no folder")):
         with pytest.raises(CallerError, match=words):
-            OutputFiles(path, None).check("-")
+            OutputFiles(path, None).check({})
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -157,5 +157,28 @@ def test_no_file_serves_two_ends(tmp_path: Path) -> None:
     link.symlink_to(one)
     for output, errors, source in ((one, None, link), (two, one, link), (one, link, two)):
         with pytest.raises(CallerError, match="are the same file"):
-            OutputFiles(output, errors).check(str(source))
-    OutputFiles(one, two).check("-")
+            OutputFiles(output, errors).check({source: "the input"})
+    OutputFiles(one, two).check({})
+
+
+def test_a_file_is_replaced_when_it_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    path.write_text("before")
+    link.symlink_to(path)
+
+    def broken_off() -> None:
+        with replacing(link) as file:
+            file.write(b"half")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        broken_off()
+    assert path.read_text() == "before"
+    with replacing(link) as file:
+        file.write(b"after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, link]
+    with replacing(Path("/dev/null")) as file:
+        file.write(b"nothing")

@@ -43,6 +43,11 @@ def test_an_answer_is_passed_on_byte_for_byte() -> None:
     }
 
 
+def test_half_a_surrogate_pair_is_passed_on_byte_for_byte() -> None:
+    body = b'{"content": "\\ud83d"}'
+    assert b'"body":' + body in output_line(a_result(body=body))
+
+
 def test_a_refusal_of_the_provider_is_a_response_and_an_error_line() -> None:
     refused = a_result(state=ResultState.FAILED, status=404, body=b'{"error":{"code":"gone"}}', error_code="gone")
     assert json.loads(output_line(refused))["response"]["status_code"] == 404

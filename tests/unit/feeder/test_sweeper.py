@@ -16,6 +16,7 @@ from broker.store.claim import Claimant, claim
 from broker.store.engine import open_database
 from broker.store.finish import sweep
 from broker.store.record import record
+from broker.store.standing import standing
 from broker.testing.builders import ACCOUNT, PROVIDER, a_batch, a_claim, a_report
 from broker.testing.manual_clock import ManualClock
 from broker.testing.outages import FragileDatabase, eventually
@@ -84,7 +85,7 @@ def test_a_call_in_flight_that_fails_is_not_tried_again(sqlite_url: str) -> None
             await database.write(record, [a_report((batch_id, 0), state=AttemptState.FAILED, then=again)])
             assert await sweep_batch(database, batch_id)
             assert (await database.read(batches.get, batch_id)).counts.cancelled == 1
-            assert await database.read(due.next_due_in) == (0, None)
+            assert (await database.read(standing, batch_id, 1)).retrying == {}
 
     asyncio.run(run())
 

@@ -298,3 +298,42 @@ def test_no_json_makes_it_fail(value: Any, endpoint: Endpoint) -> None:
 @given(st.binary(max_size=200), st.sampled_from(Endpoint))
 def test_no_bytes_make_it_fail(body: bytes, endpoint: Endpoint) -> None:
     assert isinstance(read(body, endpoint), CallError)
+
+
+HALF = b'"\\ud83d"'
+
+
+def test_an_answer_that_was_cut_in_the_middle_of_an_emoji_is_an_answer() -> None:
+    body = orjson.dumps(a_completion(a_choice(content="EMOJI", finish="length")))
+    answer = the_answer(body.replace(b'"EMOJI"', HALF))
+    assert (answer.model, answer.usage.input_tokens) == ("gpt-5-mini-2026-01-01", 20)
+
+
+def test_half_a_surrogate_pair_names_no_model() -> None:
+    body = orjson.dumps(a_completion(model="EMOJI")).replace(b'"EMOJI"', HALF)
+    assert the_answer(body).model is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a":' + HALF + b',"b":NaN}', b"[" * 100_000 + HALF, HALF[:-1], HALF + b"\xff", b'{"error":{"x":%b}}' % HALF],
+)
+def test_what_the_patient_parser_does_not_take_either_is_no_answer(body: bytes) -> None:
+    assert the_error(body)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        a_completion(a_choice(finish=None)),
+        a_completion(error={"message": "it broke", "code": "server_error"}),
+        a_completion(a_choice() | {"error": {"message": "it broke"}}),
+    ],
+)
+def test_usage_that_is_reported_beside_a_fault_is_kept(broken: Any) -> None:
+    usage = the_error(broken).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (20, 10, UsageSource.REPORTED)
+
+
+def test_a_fault_without_usage_has_none() -> None:
+    assert the_error(a_completion(a_choice(finish=None), usage=None)).usage == NO_USAGE

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from broker.domain.account import Limits
+from broker.domain.account import Limits, Prices
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint, Job, JobKey
 from broker.domain.report import Again, Conclusion, Report
@@ -20,6 +22,7 @@ from broker.testing.manual_clock import ManualClock
 from broker.transport.port import Turn
 from tests.engines import ANSWER, Provider, a_provider, an_account, an_engine, answer, opened
 from workers.bench import Bench, starts_per_second
+from workers.endings import Responded
 from workers.work import Hand, Work
 
 BODY = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5})
@@ -128,7 +131,7 @@ def test_an_account_with_limits_takes_what_it_can_start_soon(sqlite_url: str) ->
 def test_a_blocked_account_takes_nothing_and_then_one_job_as_a_probe(sqlite_url: str) -> None:
     async def run() -> None:
         async with benched(sqlite_url) as rig:
-            rig.bench.health.went_wrong(an_error(ErrorClass.SPEND), rig.clock.monotonic())
+            rig.bench.health.went_wrong(an_error(ErrorClass.SPEND), rig.clock.monotonic(), JobKey(1, 0))
             assert rig.bench.appetite(0) == 0
             rig.clock.advance(3600)
             assert [rig.bench.appetite(held) for held in (0, 1)] == [1, 0]
@@ -186,6 +189,63 @@ def test_an_answer_without_usage_is_estimated_and_says_so(sqlite_url: str) -> No
             assert report.state is AttemptState.OK
             assert report.usage.source is UsageSource.ESTIMATED
             assert report.usage.input_tokens
+
+    asyncio.run(run())
+
+
+def test_the_usage_of_an_answer_that_is_none_is_paid_and_counted(sqlite_url: str) -> None:
+    async def run() -> None:
+        prices = {MODEL: Prices(input=Decimal(1_000_000), output=Decimal(2_000_000))}
+        async with benched(sqlite_url, prices=prices, limits=Limits(tokens_per_minute=6_000_000)) as rig:
+            rig.clock.advance(5)  # there is something to be taken
+            (before,) = (await rig.bench.limiter.state(rig.bench.group)).levels
+            endless = orjson.loads(ANSWER)
+            del endless["choices"][0]["finish_reason"]
+            rig.provider.respond = lambda _: answer(orjson.dumps(endless))
+            report = await rig.carried_out()
+            assert report.state is AttemptState.FAILED
+            assert report.usage.source is UsageSource.REPORTED
+            assert (report.usage.input_tokens, report.usage.output_tokens) == (7, 3)
+            assert report.cost == Decimal(13)
+            assert report.price_version
+            (after,) = (await rig.bench.limiter.state(rig.bench.group)).levels
+            assert before.available - after.available == pytest.approx(10)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_of_any_shape_that_the_provider_echoes_goes_nowhere(sqlite_url: str, tmp_path: Path, status: int) -> None:
+    key = 'Open"Sesame/now'
+    file = tmp_path / "key"
+    file.write_text(key)
+
+    async def run() -> None:
+        async with benched(sqlite_url, secret=f"file:{file}") as rig:
+            body = orjson.dumps({"error": {"message": f"who is {key}?", "code": key, "type": "x"}})
+            rig.provider.respond = lambda _: answer(body, status=status, **{"x-request-id": key})
+            work = rig.work()
+            ending, verdict = await rig.bench.call(work)
+            assert verdict.error is not None
+            assert verdict.error.message == "who is ***?"
+            assert (verdict.error.code, verdict.request_id) == ("***", "***")
+            if status == 401:
+                assert isinstance(ending, Responded)
+                assert b"Sesame" not in ending.body
+
+    asyncio.run(run())
+
+
+def test_a_good_answer_keeps_its_bytes_though_they_spell_the_key(sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("assistant")
+
+    async def run() -> None:
+        async with benched(sqlite_url, secret=f"file:{file}") as rig:
+            rig.provider.respond = lambda _: answer(ANSWER, status=200, **{"x-request-id": "the assistant"})
+            report = await rig.carried_out()
+            assert isinstance(report.then, Conclusion)
+            assert (report.then.body, report.request_id) == (ANSWER, "the ***")
 
     asyncio.run(run())
 

@@ -29,9 +29,17 @@ def outcome(
     policy: RetryPolicy = POLICY,
     random: float = 0.5,
     other_account: bool = False,
+    account_works: bool = False,
 ) -> Outcome:
     verdict = Verdict(state=AttemptState.FAILED, error=error)
-    return decide(verdict, history or {}, policy=policy, random=random, other_account=other_account)
+    return decide(
+        verdict,
+        history or {},
+        policy=policy,
+        random=random,
+        other_account=other_account,
+        account_works=account_works,
+    )
 
 
 def tries(error: CallError, *, policy: RetryPolicy = POLICY, other_account: bool = False) -> int:
@@ -71,13 +79,20 @@ def test_budgets_of_other_kinds_do_not_mix() -> None:
 
 @pytest.mark.parametrize("why", sorted(ACCOUNT_SIDE))
 @given(count=st.integers(0, 10_000), scope=st.sampled_from(Scope), other=st.booleans())
-def test_what_lies_with_the_account_never_ends_a_job(
+def test_what_lies_with_the_account_ends_no_job(
     why: ErrorClass,
     count: int,
     scope: Scope,
     other: bool,
 ) -> None:
     assert isinstance(outcome(an_error(why, scope), {why: count}, other_account=other), Waiting)
+
+
+@pytest.mark.parametrize("why", sorted(ACCOUNT_SIDE))
+def test_only_the_third_refusal_of_one_job_by_an_account_that_works_ends_it(why: ErrorClass) -> None:
+    refusal = why in (E.AUTHENTICATION, E.PERMISSION)
+    ends = [outcome(an_error(why), {why: earlier}, account_works=True) == FAILED for earlier in range(4)]
+    assert ends == [False, False, refusal, refusal]
 
 
 @pytest.mark.parametrize("why", [E.INVALID_REQUEST, E.CONTENT_FILTER, E.TOO_LARGE, E.SERVER_ERROR])
