@@ -264,6 +264,6 @@ def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence
     if settled:
         connection.execute(_NOT_DUE.on(connection), {"keys": _KEYS.pack(settled)})
     for verdict, in_s in ((Verdict.PAUSED, 0.0), (Verdict.NOT_HERE, NOT_HERE_FOR_S)):
-        parked = [claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is verdict]
+        parked = {claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is verdict}
         if parked:
             connection.execute(_PARK.on(connection), {"keys": _KEYS.pack(parked), "in_s": in_s, "why": verdict})

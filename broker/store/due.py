@@ -47,7 +47,7 @@ def take_due(connection: Connection, batch_ids: Collection[int], most: int) -> l
 
 def make_due(connection: Connection, keys: Collection[JobKey], why: str) -> None:
     """Jobs to be fed again now, but for finished ones; a due row that was never taken keeps its time."""
-    connection.execute(_MAKE_DUE.on(connection), {"keys": _KEYS.pack(keys), "why": why})
+    connection.execute(_MAKE_DUE.on(connection), {"keys": _KEYS.pack(set(keys)), "why": why})
 
 
 def postpone(connection: Connection, keys: Collection[JobKey], for_s: float) -> None:
