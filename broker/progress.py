@@ -30,7 +30,7 @@ class AccountProgress:
     name: str
     provider: str
     state: str
-    """`active`, `paused`, `revoked`, `exhausted` or `unreachable`."""
+    """`active`, `paused`, `revoked`, `exhausted`, `unreachable` or `failing`."""
     reason: str | None
     """What the provider said when the account was blocked or paused."""
     waits_for: str | None

@@ -3,6 +3,7 @@
     active ──401/403, believed (below)──▶ revoked ───┐
        │──money or daily quota used up──▶ exhausted  ├── one job is let through when `until` has passed,
        │──no connection──▶ unreachable ──────────────┤   and a good answer makes it active again
+       │──errors of many jobs in a row──▶ failing ───┤
        └────────────────────◀────────────────────────┘
 
 A refusal (401, 403) may be one job's own: a firewall or a filter that dislikes its words. So it is believed only when
@@ -20,7 +21,7 @@ from enum import StrEnum
 from broker.domain.attempt import CallError, ErrorClass
 from broker.domain.job import JobKey
 from broker.domain.outcome import RetryPolicy
-from workers.retry import account_pause
+from workers.retry import TRANSIENT, account_pause
 
 CONFIRMED_WITHIN_S = 60.0
 """Refusals further apart do not confirm each other."""
@@ -28,7 +29,10 @@ _WITNESSES: Mapping[ErrorClass, int] = {ErrorClass.AUTHENTICATION: 2, ErrorClass
 """Different jobs that must be refused: neighbours in a file may well share the words that a filter forbids."""
 _AGAIN: Mapping[ErrorClass, int] = {ErrorClass.AUTHENTICATION: 3, ErrorClass.PERMISSION: 6}
 """Refusals of one job, where there is no other."""
-LONGEST_UNREACHABLE_S = 60.0
+LONGEST_ABSENCE_S = 60.0
+OUTAGE_ERRORS = 5
+OUTAGE_JOBS = 3
+"""So many errors of the provider's in a row, from so many jobs, are an outage and no job's own."""
 
 
 class Health(StrEnum):
@@ -39,6 +43,8 @@ class Health(StrEnum):
     EXHAUSTED = "exhausted"
     UNREACHABLE = "unreachable"
     """Nothing answers where it should be; it is looked for at longer and longer intervals."""
+    FAILING = "failing"
+    """It answers with nothing but its own errors; looked for likewise."""
 
 
 NEEDS_SOMEBODY = frozenset({Health.REVOKED, Health.EXHAUSTED})
@@ -65,6 +71,8 @@ class AccountHealth:
     """Jobs that were refused since the last good answer."""
     _refused_at: float = 0.0
     _absences: int = 0
+    _failed: Counter[JobKey] = field(default_factory=Counter)
+    """Jobs that met an error of the provider's since the last good answer."""
 
     @property
     def vouched_for(self) -> bool:
@@ -77,6 +85,7 @@ class AccountHealth:
         self.works = True
         self._absences = 0
         self._refused.clear()
+        self._failed.clear()
 
     def went_wrong(self, error: CallError, now: float, job_key: JobKey, earlier: int = 0) -> None:
         """Take an error into account; most are none of the account's fault.
@@ -84,7 +93,12 @@ class AccountHealth:
         `earlier`: how often the job had an error of this class before.
         """
         if error.error_class is ErrorClass.CONNECTION:
-            self._not_there(error, now)
+            self._not_there(Health.UNREACHABLE, error, now)
+            return
+        if error.error_class in TRANSIENT:
+            self._failed[job_key] += 1
+            if self._failed.total() >= OUTAGE_ERRORS and len(self._failed) >= OUTAGE_JOBS:
+                self._not_there(Health.FAILING, error, now)
             return
         blocked = _BLOCKED_BY.get(error.error_class)
         if blocked is None:
@@ -105,12 +119,12 @@ class AccountHealth:
         self._refused[job_key] += 1
         return len(self._refused) >= _WITNESSES[why] or self._refused[job_key] >= _AGAIN[why]
 
-    def _not_there(self, error: CallError, now: float) -> None:
+    def _not_there(self, health: Health, error: CallError, now: float) -> None:
         if now < self.until:
             return  # one of the calls that were under way: the same absence, or something worse
         self._absences += 1
-        self.health, self.reason = Health.UNREACHABLE, error.message
-        self.until = now + min(LONGEST_UNREACHABLE_S, 2.0 ** (self._absences - 1))
+        self.health, self.reason = health, error.message
+        self.until = now + min(LONGEST_ABSENCE_S, 2.0 ** (self._absences - 1))
 
     def blocked_for(self, now: float) -> float:
         """Seconds until a call may be tried again; zero or below: now."""

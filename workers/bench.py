@@ -29,13 +29,13 @@ from broker.redaction import redacted_body
 from broker.store.claim import Claimant
 from broker.store.engine import Database
 from broker.store.finish import Finish, finish
-from workers.account_health import AccountHealth
+from workers.account_health import AccountHealth, Health
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.classify import Verdict, classify
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
 from workers.recorder import Recorder
-from workers.retry import account_pause, decide
+from workers.retry import TRANSIENT, account_pause, decide
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
@@ -205,6 +205,8 @@ class Bench:
 
     async def record(self, work: Work, ending: Ending, verdict: Verdict) -> None:
         """Decide what becomes of the job, and hand over the report of this attempt."""
+        if verdict.error and verdict.error.error_class in TRANSIENT and self.health.health is Health.FAILING:
+            verdict = replace(verdict, error=replace(verdict.error, error_class=ErrorClass.OUTAGE))
         outcome = decide(
             verdict,
             work.history,

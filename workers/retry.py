@@ -17,6 +17,7 @@ ACCOUNT_SIDE = frozenset(
         ErrorClass.AUTHENTICATION,
         ErrorClass.PERMISSION,
         ErrorClass.CONNECTION,
+        ErrorClass.OUTAGE,
         ErrorClass.NEVER_SENT,
     }
 )
@@ -43,6 +44,7 @@ _PAUSE_S: Mapping[ErrorClass, float] = {
 """Rest of an account where the provider gives no hint: until one call as a probe is worth it."""
 
 # A shorter hint on a daily quota speaks of another, shorter window.
+_OUTAGES_OF_ONE_JOB = 8
 _SHORTEST_DAILY_HINT_S = 300.0
 _LONGEST_PAUSE_S = 86_400.0
 
@@ -69,6 +71,8 @@ def decide(
     if why in ACCOUNT_SIDE:
         if why in _PERHAPS_ITS_OWN and account_works and history.get(why, 0) >= _REFUSALS_OF_ONE_JOB - 1:
             return Finished(state=ResultState.FAILED)
+        if why is ErrorClass.OUTAGE and history.get(why, 0) >= _OUTAGES_OF_ONE_JOB:
+            return Finished(state=ResultState.FAILED)  # met with so many of them, it is probably their cause
         # Another account may take the job at once; else nothing is gained before the hint.
         floor = 0.0 if other_account else _hint(error, policy)
         return Waiting(due_in_s=max(floor, _backoff(history.get(why, 0), policy, random)), why=why)

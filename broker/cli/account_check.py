@@ -111,6 +111,7 @@ MEANINGS = {
     ErrorClass.SPEND: "the key works, but there is no credit left; check the provider's billing page",
     ErrorClass.OVERLOADED: _FAULT,
     ErrorClass.SERVER_ERROR: _FAULT,
+    ErrorClass.OUTAGE: _FAULT,
     ErrorClass.TIMEOUT: _SILENT,
     ErrorClass.OUTCOME_UNKNOWN: _SILENT,
     ErrorClass.MALFORMED_ANSWER: "something answers, but not as the protocol wants; check how base_url must end",

@@ -17,13 +17,14 @@ _PAUSES = {
     "overloaded": "the provider is overloaded",
 }
 _BLOCKED = {"revoked": "its key is refused", "exhausted": "its quota is used up", "paused": "paused"}
+_AWAY = {"unreachable": "it cannot be reached", "failing": "it answers with errors only"}
 _NEARLY_ALL = 0.97
 
 
 def state_in_words(account: AccountProgress) -> str:
     """What the account is doing or waiting for."""
-    if account.state == "unreachable":
-        return f"it cannot be reached ({account.reason}), looked for again in {duration(account.resumes_in_s)}"
+    if account.state in _AWAY:
+        return f"{_AWAY[account.state]} ({account.reason}), looked for again in {duration(account.resumes_in_s)}"
     if account.state in _BLOCKED:
         again = f"; tried again in {duration(account.resumes_in_s)}" if account.resumes_in_s else ""
         reason = account.reason or "no reason given"

@@ -57,6 +57,8 @@ class ErrorClass(StrEnum):
     NOT_FOUND = "not_found"
     OVERLOADED = "overloaded"
     SERVER_ERROR = "server_error"
+    OUTAGE = "outage"
+    """An error of the provider's while all its calls fail: not this job's, and not counted."""
     CONNECTION = "connection"
     """No connection was made: the provider did nothing."""
     TIMEOUT = "timeout"

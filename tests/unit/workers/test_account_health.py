@@ -174,3 +174,28 @@ def test_calls_that_fail_together_are_one_absence() -> None:
 def test_an_absence_does_not_shorten_a_longer_block() -> None:
     health = a_health(ErrorClass.SPEND, ErrorClass.CONNECTION)
     assert (health.health, health.blocked_for(NOW)) == (Health.EXHAUSTED, 3600.0)
+
+
+def _errors_of(jobs: int, each: int) -> AccountHealth:
+    health = AccountHealth(RetryPolicy())
+    for _ in range(each):
+        for position in range(jobs):
+            health.went_wrong(an_error(ErrorClass.OVERLOADED), NOW, JobKey(1, position))
+    return health
+
+
+@pytest.mark.parametrize(
+    ("jobs", "each", "expected"),
+    [(5, 1, Health.FAILING), (3, 2, Health.FAILING), (4, 1, Health.ACTIVE), (2, 9, Health.ACTIVE)],
+)
+def test_errors_of_many_jobs_in_a_row_are_an_outage(jobs: int, each: int, expected: Health) -> None:
+    assert _errors_of(jobs, each).health is expected
+
+
+def test_an_outage_is_over_with_the_first_good_answer() -> None:
+    health = _errors_of(64, 1)
+    assert health.blocked_for(NOW) == 1.0
+    health.succeeded()
+    assert (health.health, health.blocked_for(NOW)) == (Health.ACTIVE, 0.0)
+    health.went_wrong(an_error(ErrorClass.OVERLOADED), NOW, JobKey(1, 0))
+    assert health.health is Health.ACTIVE

@@ -77,7 +77,7 @@ def test_budgets_of_other_kinds_do_not_mix() -> None:
     assert isinstance(outcome(an_error(E.OUTCOME_UNKNOWN), history), RetryAt)
 
 
-@pytest.mark.parametrize("why", sorted(ACCOUNT_SIDE))
+@pytest.mark.parametrize("why", sorted(ACCOUNT_SIDE - {E.OUTAGE}))
 @given(count=st.integers(0, 10_000), scope=st.sampled_from(Scope), other=st.booleans())
 def test_what_lies_with_the_account_ends_no_job(
     why: ErrorClass,
@@ -93,6 +93,11 @@ def test_only_the_third_refusal_of_one_job_by_an_account_that_works_ends_it(why:
     refusal = why in (E.AUTHENTICATION, E.PERMISSION)
     ends = [outcome(an_error(why), {why: earlier}, account_works=True) == FAILED for earlier in range(4)]
     assert ends == [False, False, refusal, refusal]
+
+
+def test_a_job_that_meets_outage_after_outage_is_probably_their_cause() -> None:
+    ends = [outcome(an_error(E.OUTAGE), {E.OUTAGE: earlier}) == FAILED for earlier in (0, 7, 8, 9)]
+    assert ends == [False, False, True, True]
 
 
 @pytest.mark.parametrize("why", [E.INVALID_REQUEST, E.CONTENT_FILTER, E.TOO_LARGE, E.SERVER_ERROR])
