@@ -44,6 +44,10 @@ log = logging.getLogger("penstock.worker")
 HORIZON_S = 0.1
 """Start times are reserved this far ahead, in seconds: enough to never run dry, little enough to stay fair."""
 
+_LEARNING_ANSWERS = 1_000
+_LEARN_EVERY = 8
+"""Behind the first thousand answers, every eighth teaches the estimates enough."""
+
 Watch = Callable[[Step, Work], None]
 _NEVER_SENT = CallError(
     error_class=ErrorClass.NEVER_SENT, scope=Scope.SAME, message="claimed, but not sent: the work was handed back"
@@ -87,6 +91,7 @@ class Bench:
     in_flight: int = 0
     """Jobs between their claim and their report."""
     _mean: Charge = field(default_factory=Charge)
+    _answers: int = 0
 
     @property
     def group(self) -> str:
@@ -191,7 +196,9 @@ class Bench:
             await self.limiter.observe(self.group, seen, sent_at=work.start_at)
         if verdict.error is None:
             self.health.succeeded()
-            self.estimator.learn(work.facts, usage)
+            self._answers += 1
+            if self._answers < _LEARNING_ANSWERS or self._answers % _LEARN_EVERY == 0:
+                self.estimator.learn(work.facts, usage)
             return False
         earlier = work.history.get(verdict.error.error_class, 0)
         self.health.went_wrong(verdict.error, self.clock.monotonic(), work.job.key, earlier)

@@ -86,7 +86,7 @@ async def _copy(database: "Database", batch_id: int, after: int, state: str | No
     from broker.delivery.openai_lines import output_line
     from broker.store import results as ledger
 
-    while page := await database.read(ledger.after, batch_id, after, PAGE):
+    while page := await database.read(ledger.lines_after, batch_id, after, PAGE):
         file.write(b"".join(output_line(result) for result in page if state in (None, result.state)))
         after = page[-1].seq
     file.flush()

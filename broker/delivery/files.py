@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from broker.delivery.openai_lines import LINE_BEGINS, is_error, output_line
-from broker.domain.result import Result
+from broker.domain.result import ResultLine
 from broker.errors import CallerError, StoreUnavailable
 from broker.store import results
 from broker.store.engine import Database
@@ -107,7 +107,7 @@ class OutputFiles:
                     if error is None and not self._failed:  # what is told already is not told again
                         raise _not_written(path, problem) from problem
 
-    def write(self, page: Sequence[Result]) -> None:
+    def write(self, page: Sequence[ResultLine]) -> None:
         """Append results and make them visible to readers; raises `OutputNotWritten`."""
         parts: list[list[bytes]] = [[] for _ in self._files]
         output, errors = parts[0], parts[-1]
@@ -163,9 +163,9 @@ class Export:
 
     async def catch_up(self) -> None:
         """Write everything that is committed and not written yet; raises `OutputNotWritten`, `StoreUnavailable`."""
-        read: Callable[..., Sequence[Result]] = results.after
+        read: Callable[..., Sequence[ResultLine]] = results.lines_after
         if self._order is Order.INPUT:
-            read = results.from_position
+            read = results.lines_from
             # A row that is long in coming: what is behind it is not read again and again.
             if not await self._database.read(read, self.batch_id, self.written, 1):
                 return

@@ -2,14 +2,14 @@
 
 import orjson
 
-from broker.domain.result import Result, ResultState
+from broker.domain.result import Result, ResultLine, ResultState
 from broker.protocols.lax_json import parsed
 
 LINE_BEGINS = b'{"id":"batch_req_'
 """What every line begins with."""
 
 
-def output_line(result: Result) -> bytes:
+def output_line(result: Result | ResultLine) -> bytes:
     """One line with its line feed; the provider's body goes in byte for byte.
 
     A request that a provider answered carries `response`, whatever its status; one that was never answered
@@ -36,9 +36,9 @@ def output_line(result: Result) -> bytes:
     )
 
 
-def is_error(result: Result) -> bool:
+def is_error(result: Result | ResultLine) -> bool:
     """Whether the line belongs to the error file."""
-    return result.state is not ResultState.SUCCEEDED
+    return result.state != ResultState.SUCCEEDED
 
 
 def _one_line(body: bytes) -> bytes:

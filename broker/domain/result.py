@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from broker.domain.usage import Usage
 
@@ -14,6 +15,22 @@ class ResultState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+
+
+class ResultLine(NamedTuple):
+    """What of a result goes into an output file; many are read a second."""
+
+    batch_id: int
+    position: int
+    seq: int
+    custom_id: str | None
+    state: str
+    """A value of `ResultState`."""
+    status: int | None
+    body: bytes | None
+    error_code: str | None
+    error_message: str | None
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,10 @@ TICK_S = 0.03
 REFRESH_S = 1.0
 BYTES_PER_TOKEN = 4.0
 """Rough is enough for shares between batches; output is expected as the batch's own mean so far."""
-SAVE_S = 0.25
+SAVE_S = 0.5
 """Cursors are written this often: a crash feeds at most so much again, which the claims make harmless."""
+LOOK_FOR_DUE_S = 0.15
+"""After a look that found nothing due; a wake-up comes sooner."""
 NO_ROOM_S = 1.0
 """A due job whose window is full is looked at again after this."""
 MOST_DUE = 1_000
@@ -91,13 +93,14 @@ class Feeder:
         self._routes = {route: _Route(FairShare(bonus), RateMeter(now=now)) for route in supplies}
         self._running: dict[int, Batch] = {}
         self._refresh_at = now
+        self._look_for_due_at = 0.0
         self._unsaved: dict[tuple[int, int], int] = {}
         self._save_at = now
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
         """Something changed (a batch, a due row): look again at once."""
-        self._refresh_at = 0.0
+        self._refresh_at = self._look_for_due_at = 0.0
         self._wake.set()
 
     async def run(self) -> None:
@@ -183,7 +186,8 @@ class Feeder:
 
     async def _feed_due(self) -> int:
         """Jobs that are due again go before new ones: they are the oldest, and their batch pays for them as well."""
-        if not self._running:
+        now = self._clock.monotonic()
+        if not self._running or now < self._look_for_due_at:
             return 0
         space = {name: max(0, await self._space(name, route)) for name, route in self._routes.items()}
         room = sum(space.values())
@@ -192,6 +196,8 @@ class Feeder:
         jobs: list[Job] = []
         no_room: list[JobKey] = []
         keys = await self._database.write(due.take_due, self._running.keys(), min(room, MOST_DUE))
+        if not keys:
+            self._look_for_due_at = now + LOOK_FOR_DUE_S
         for job in await self._reader.jobs(keys):
             if space.get(job.route, 0) > 0:
                 space[job.route] -= 1

@@ -5,36 +5,42 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select, text
 
-from broker.domain.result import Result, ResultState
+from broker.domain.result import Result, ResultLine, ResultState
 from broker.domain.usage import Usage, UsageSource
 from broker.store.tables import results
+
+_LINE = tuple(results.c[name] for name in ResultLine._fields)
 
 
 def after(connection: Connection, batch_id: int, seq: int, most: int) -> list[Result]:
     """Results in the order they were committed, behind a cursor; `seq` is gapless from 1."""
-    return _read(
-        connection,
-        select(results)
-        .where(results.c.batch_id == batch_id, results.c.seq > seq, results.c.seq > text("0"))
-        .order_by(results.c.seq)
-        .limit(most),
-    )
+    rows = connection.execute(_after(select(results), batch_id, seq).limit(most)).all()
+    return [_result(tuple(row)) for row in rows]
 
 
-def from_position(connection: Connection, batch_id: int, position: int, most: int) -> list[Result]:
-    """Results in input order from a position on: the contiguous prefix only, so it may be empty for now."""
-    found = _read(
-        connection,
-        select(results)
+def lines_after(connection: Connection, batch_id: int, seq: int, most: int) -> list[ResultLine]:
+    """The same, but only what goes into a file."""
+    rows = connection.execute(_after(select(*_LINE), batch_id, seq).limit(most)).all()
+    return [ResultLine._make(row) for row in rows]
+
+
+def lines_from(connection: Connection, batch_id: int, position: int, most: int) -> list[ResultLine]:
+    """Lines in input order from a position on: the contiguous prefix only, so it may be empty for now."""
+    rows = connection.execute(
+        select(*_LINE)
         .where(results.c.batch_id == batch_id, results.c.position >= position)
         .order_by(results.c.position)
-        .limit(most),
+        .limit(most)
+    ).all()
+    lines = [ResultLine._make(row) for row in rows]
+    return [line for expected, line in enumerate(lines, position) if line.position == expected]
+
+
+def _after(query: Select[Any], batch_id: int, seq: int) -> Select[Any]:
+    # `seq > 0` as text: what the partial index is declared with
+    return query.where(results.c.batch_id == batch_id, results.c.seq > seq, results.c.seq > text("0")).order_by(
+        results.c.seq
     )
-    return [result for expected, result in enumerate(found, position) if result.position == expected]
-
-
-def _read(connection: Connection, query: Select[Any]) -> list[Result]:
-    return [_result(tuple(row)) for row in connection.execute(query)]
 
 
 def _result(row: Sequence[Any]) -> Result:

@@ -187,9 +187,9 @@ def test_results_in_input_order_are_the_contiguous_prefix(ledger: Ledger) -> Non
     batch_id = ledger.batch(6)
     ledger.claim_all(batch_id, 6)
     ledger.record(*(a_report((batch_id, position)) for position in (4, 0, 1, 3)))
-    pages = [ledger.read(results.from_position, batch_id, start, 10) for start in (0, 1, 2, 3, 5)]
+    pages = [ledger.read(results.lines_from, batch_id, start, 10) for start in (0, 1, 2, 3, 5)]
     assert [[r.position for r in page] for page in pages] == [[0, 1], [1], [], [3, 4], []]
-    assert [r.position for r in ledger.read(results.from_position, batch_id, 0, 1)] == [0]
+    assert [r.position for r in ledger.read(results.lines_from, batch_id, 0, 1)] == [0]
 
 
 def test_a_batch_moves_by_its_table_only(ledger: Ledger) -> None:

@@ -93,7 +93,7 @@ def everything_once(ledger: Ledger, batch_id: int, first: int, jobs: int) -> Non
     ledger.record(*(a_report(key, 3) for key in keys))
     ledger.claim(*map(a_claim, keys))
     ledger.read(results.after, batch_id, 0, jobs)
-    ledger.read(results.from_position, batch_id, first, jobs)
+    ledger.read(results.lines_from, batch_id, first, jobs)
 
 
 _FILL = (
