@@ -152,7 +152,7 @@ class Feeder:
             for batch_id in route.cursors:
                 route.cursors[batch_id] = self._cursor(batch_id, name)
         await reconcile(self._database, self._only)
-        self._refresh_at = 0.0
+        self._refresh_at = self._look_for_due_at = 0.0
 
     def _cursor(self, batch_id: int, route: str) -> Cursor:
         return Cursor(self._database, self._reader, batch_id, route)

@@ -9,7 +9,7 @@ import pytest
 
 from broker.domain.batch import BatchState
 from broker.domain.job import Job, JobKey
-from broker.feeder.feeder import SAVE_S
+from broker.feeder.feeder import LOOK_FOR_DUE_S, SAVE_S
 from broker.store import batches, due, manifest
 from broker.store.claim import claim
 from broker.testing.builders import MODEL, a_batch, a_claim
@@ -178,6 +178,7 @@ def test_a_batch_that_ended_during_the_outage_is_no_trouble(sqlite_url: str) -> 
                 await eventually(lambda: rig.fed)
                 await rig.take_and_ack()
                 rig.database.failing.add(due.take_due)
+                rig.clock.advance(LOOK_FOR_DUE_S)
                 await asleep(rig)
                 await rig.database.write(batches.move, ended, BatchState.CANCELLING)
                 rig.database.failing.clear()
