@@ -12,6 +12,7 @@ Steps one to four run in one loop over many jobs; five to seven in one task per 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ from broker.store.claim import Claim, Claimed, Verdict, claim
 from broker.transport.port import Consumer
 from workers.bench import HORIZON_S, Bench
 from workers.work import Hand, Step, Work
+
+log = logging.getLogger("penstock.pipeline")
 
 CLAIM_BY_S = 0.015
 """A job is claimed at least this long before its start: what a commit takes."""
@@ -216,7 +219,12 @@ class Pipeline:
             if early_s > 0:
                 await bench.clock.sleep(early_s)
             ending, verdict = await bench.call(work)
-            if await bench.settle(work, ending, verdict):
+            try:
+                void = await bench.settle(work, ending, verdict)
+            except Exception:
+                log.exception("attempt %s could not be settled; its answer is recorded all the same", work.attempt_id)
+                void = False
+            if void:
                 await self._start_again()
             bench.watch(Step.SETTLED, work)
             await bench.record(work, ending, verdict)

@@ -63,11 +63,15 @@ _HEAD = (
 )
 
 
+_REPLACEMENT = " (replacement)"
+"""Marks the submission id of a batch that is to replace another one, until it is sealed."""
+
+
 def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) -> tuple[int, BatchState]:
     """Open a batch in state `receiving`, or find the one that this very submission opened.
 
-    Raises `SubmissionConflict` when the submission id was used with another body, unless `replace`: then the
-    id passes to a new batch, and the old one keeps its results.
+    Raises `SubmissionConflict` when the submission id was used with another body, unless `replace`: then a new batch
+    is opened, and the id passes to it once it is sealed. The old one keeps its results.
     """
     if not connection.execute(select(projects.c.name).where(projects.c.name == new.project)).first():
         connection.execute(insert(projects).values(name=new.project, created_at=now(connection)))
@@ -78,9 +82,12 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
             raise SubmissionConflict(known.batch_id)
         state = connection.execute(select(batches.c.state).where(batches.c.batch_id == known.batch_id)).scalar_one()
         return known.batch_id, BatchState(state)
+    submission_id = new.submission_id
     if known:
-        _let_go(connection, known.batch_id)
-    connection.execute(delete(submissions).where(*this))
+        submission_id += _REPLACEMENT
+        stale = _owner(connection, new.project, submission_id)
+        if stale is not None:
+            discard(connection, stale)  # a replacement whose intake was cut off
     at = now(connection)
     batch_id = connection.execute(
         insert(batches)
@@ -99,13 +106,36 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
     connection.execute(
         insert(submissions).values(
             project=new.project,
-            submission_id=new.submission_id,
+            submission_id=submission_id,
             body_hash=new.body_hash,
             batch_id=batch_id,
             created_at=at,
         )
     )
     return int(batch_id), BatchState.RECEIVING
+
+
+def _owner(connection: Connection, project: str, submission_id: str) -> int | None:
+    return connection.execute(
+        select(submissions.c.batch_id).where(
+            submissions.c.project == project, submissions.c.submission_id == submission_id
+        )
+    ).scalar_one_or_none()
+
+
+def _take_over(connection: Connection, batch_id: int) -> None:
+    """A replacement that is complete takes the submission id from the batch that it replaces."""
+    mine = connection.execute(select(submissions).where(submissions.c.batch_id == batch_id)).first()
+    if mine is None or not mine.submission_id.endswith(_REPLACEMENT):
+        return
+    submission_id = mine.submission_id.removesuffix(_REPLACEMENT)
+    old = _owner(connection, mine.project, submission_id)
+    if old is not None:
+        _let_go(connection, old)
+        connection.execute(delete(submissions).where(submissions.c.batch_id == old))
+    connection.execute(
+        update(submissions).where(submissions.c.batch_id == batch_id).values(submission_id=submission_id)
+    )
 
 
 def _let_go(connection: Connection, batch_id: int) -> None:
@@ -142,6 +172,7 @@ def seal(connection: Connection, batch_id: int, total: int) -> BatchState:
     row = connection.execute(
         select(batches.c.state, batches.c.failed).where(batches.c.batch_id == batch_id).with_for_update()
     ).one()
+    _take_over(connection, batch_id)
     at = now(connection)
     state = moved(BatchState(row.state), BatchState.COMPLETED if row.failed >= total else BatchState.RUNNING)
     connection.execute(
@@ -282,8 +313,4 @@ def routes(connection: Connection, batch_id: int) -> list[str]:
 
 def submitted(connection: Connection, project: str, submission_id: str) -> int | None:
     """The batch that a submission made, if there was one."""
-    return connection.execute(
-        select(submissions.c.batch_id).where(
-            submissions.c.project == project, submissions.c.submission_id == submission_id
-        )
-    ).scalar_one_or_none()
+    return _owner(connection, project, submission_id)

@@ -68,8 +68,27 @@ def test_replacing_passes_the_submission_id_to_a_new_batch_and_keeps_the_old_one
     ledger.record(a_report((old, 0)))
     new, state = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:2"), replace=True)
     assert (new != old, state) == (True, BatchState.RECEIVING)
+    assert ledger.read(manifest.submitted, "default", "run:1") == old  # until the new one is in
+    ledger.write(manifest.seal, new, 1)
     assert ledger.read(manifest.submitted, "default", "run:1") == new
     assert len(ledger.results(old)) == 1
+
+
+def test_a_replacement_that_is_refused_leaves_everything_as_it_was(ledger: Ledger) -> None:
+    old = ledger.write(a_batch, 2, submission=a_submission("run:1"))
+    new, _ = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:2"), replace=True)
+    ledger.write(manifest.discard, new)
+    assert ledger.write(manifest.open_batch, a_submission("run:1")) == (old, BatchState.RUNNING)
+
+
+def test_a_replacement_that_was_cut_off_starts_over(ledger: Ledger) -> None:
+    old = ledger.write(a_batch, 2, submission=a_submission("run:1"))
+    first, _ = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:2"), replace=True)
+    second, state = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:3"), replace=True)
+    assert (second != first, state) == (True, BatchState.RECEIVING)
+    ledger.write(manifest.seal, second, 1)
+    assert ledger.get(old).state is BatchState.CANCELLING
+    assert {row["batch_id"] for row in ledger.rows(batches_table)} == {old, second}
 
 
 def test_an_unknown_submission_has_no_batch(ledger: Ledger) -> None:
