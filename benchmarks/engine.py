@@ -35,7 +35,7 @@ def main() -> int:
         folder = Path(name)
         batch = jobs(folder, options.rows)
         with simulator(folder, 'ledger = "counts"\n[[keys]]\nname = "bench"\n') as sim:
-            config = accounts(folder, sim.base_url, ["bench"], "worker_concurrency = 128")
+            config = accounts(folder, sim.base_url, ["bench"], "worker_concurrency = 512")
             raw, ours, cpu, ratios = [], [], [], []
             for number in range(options.rounds):
                 raw_run = _raw(folder, batch, sim.url)

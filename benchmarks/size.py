@@ -37,7 +37,7 @@ def main() -> int:
         folder = Path(name)
         tiny, small, big = jobs(folder, 1), jobs(folder, options.small), jobs(folder, options.rows)
         with simulator(folder, 'ledger = "counts"\n[[keys]]\nname = "bench"\n') as sim:
-            config = accounts(folder, sim.base_url, ["bench"], "worker_concurrency = 128")
+            config = accounts(folder, sim.base_url, ["bench"], "worker_concurrency = 512")
 
             def cpu_us(run: Run, rows: int) -> float:
                 return (run.cpu_s - start.cpu_s) / rows * 1e6

@@ -26,6 +26,9 @@ log = logging.getLogger("penstock.recorder")
 
 LINGER_S = 0.01
 """A flush waits this long for company: a transaction costs as much as twenty reports in it."""
+BUSY_LINGER_S = 0.03
+"""While a flush takes so many reports that their number, and not their age, is what matters."""
+BUSY_FLUSH = 100
 MOST_PER_FLUSH = 500
 MOST_WAITING = 2_000
 _FIRST_RETRY_S = 0.2
@@ -80,6 +83,8 @@ class Recorder:
         self._reports: deque[Report] = deque()
         self._spooled = 0
         """How many of the first reports are in the spool."""
+        self._flushed = 0
+        """How many the last flush took."""
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -112,7 +117,7 @@ class Recorder:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                await self._clock.sleep(LINGER_S)
+                await self._clock.sleep(BUSY_LINGER_S if self._flushed >= BUSY_FLUSH else LINGER_S)
                 while self._reports:
                     await self._commit(list(islice(self._reports, MOST_PER_FLUSH)))
                 self._empty.set()
@@ -133,6 +138,7 @@ class Recorder:
                 log.warning("results wait for the database (%d kept): %s", len(self._reports), error)
                 await self._clock.sleep(retry_s)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+        self._flushed = len(reports)
         for _ in reports:
             self._reports.popleft()
         self._spooled = max(0, self._spooled - len(reports))
