@@ -223,12 +223,12 @@ class Engine:
 
 
 def _collect_rarely() -> None:
-    """Look for reference cycles every 200,000 allocations: a job makes dozens of objects and no cycle.
+    """Look for reference cycles every 100,000 allocations: a job makes dozens of objects and no cycle.
 
     At the default of 700 the collector took a sixth of the CPU of a fast run.
     """
     gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _supply(accounts: Collection[Account], route: str) -> RouteSupply:
