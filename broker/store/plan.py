@@ -43,6 +43,8 @@ class BatchFacts:
     finished: int
     project: str
     tag: str
+    sealed: bool = True
+    """No more jobs will come."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,7 +136,8 @@ def plan(reports: Sequence[Report], facts: Sequence[Fact], batches: Mapping[int,
 
 def batch_row(batch_id: int, facts: BatchFacts, counts: Mapping[ResultState, int], sums: Sums, at: float) -> Row:
     """Parameters of the one update of a batch; its state moves when nothing is left to finish."""
-    may_end = facts.state is not BatchState.RECEIVING and facts.state not in TERMINAL
+    all_in = facts.sealed or facts.state is BatchState.CANCELLING
+    may_end = all_in and facts.state is not BatchState.RECEIVING and facts.state not in TERMINAL
     ended = may_end and facts.finished + sum(counts.values()) >= facts.total
     return {
         "of_batch": batch_id,

@@ -84,7 +84,14 @@ def record(connection: Connection, reports: Sequence[Report]) -> Plan:
 
 def lock_batches(connection: Connection, batch_ids: Sequence[int], *, barrier: bool = False) -> dict[int, BatchFacts]:
     """Lock these batches against every other recorder, in id order; claims go on, unless this is a `barrier`."""
-    columns = (batches.c.batch_id, batches.c.state, batches.c.total, batches.c.project, batches.c.tag)
+    columns = (
+        batches.c.batch_id,
+        batches.c.state,
+        batches.c.total,
+        batches.c.sealed,
+        batches.c.project,
+        batches.c.tag,
+    )
     finished = batches.c.succeeded + batches.c.failed + batches.c.cancelled + batches.c.expired
     rows = connection.execute(
         select(*columns, finished.label("finished"))
@@ -94,7 +101,12 @@ def lock_batches(connection: Connection, batch_ids: Sequence[int], *, barrier: b
     )
     return {
         row.batch_id: BatchFacts(
-            state=BatchState(row.state), total=row.total, finished=row.finished, project=row.project, tag=row.tag
+            state=BatchState(row.state),
+            total=row.total,
+            finished=row.finished,
+            project=row.project,
+            tag=row.tag,
+            sealed=row.sealed,
         )
         for row in rows
     }

@@ -38,6 +38,11 @@ _MEANING = {
     "due": "Jobs to be fed again, when and why. A row goes when the job is claimed or finished.",
     "workers": "One row per worker and process start, with its life sign.",
     "usage_hourly": "Sums of the attempts that have reported, by the hour (seconds since the epoch) of their end.",
+    "elections": "Which process plays a role that only one may play, in which epoch, and its last life sign.",
+    "scales": "How many worker processes `penstock scale` asked for, by account.",
+    "quarantine": "Messages that were refused unread: from whom, and why. The messages are in the queue.",
+    "subscriptions": "Who gets results sent over AMQP: those of one batch, or of all batches of a project.",
+    "subscription_cursors": "Up to which `seq` of a batch a subscription was served.",
 }
 _DIALECTS: tuple[Dialect, ...] = tuple(registry.load(name)() for name in ("sqlite", "postgresql"))
 

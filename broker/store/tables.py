@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Dialect,
@@ -22,7 +23,9 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    UniqueConstraint,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -96,10 +99,12 @@ submissions = Table(
     Column("body_hash", String, nullable=False),
     Column("batch_id", _BIG_ID, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("reply", String),
     PrimaryKeyConstraint("project", "submission_id"),
 )
 
-# `finished` is succeeded + failed + cancelled + expired, and the last `seq`. No index on a column that a
+# A batch that is not sealed is open: more jobs may come, and it does not complete. `name` is what producers call it
+# by. `finished` is succeeded + failed + cancelled + expired, and the last `seq`. No index on a column that a
 # recording transaction updates: this is the one hot row of every flush.
 batches = Table(
     "batches",
@@ -122,6 +127,11 @@ batches = Table(
     Column("created_at", Double, nullable=False),
     Column("accepted_at", Double),
     Column("finished_at", Double),
+    Column("name", String),
+    Column("sealed", Boolean, nullable=False, server_default=true()),
+    Column("seal_at", Double),
+    Column("continues", _BIG_ID),
+    Index(None, "project", "name", unique=True),
     postgresql_with={"fillfactor": 20},
 )
 
@@ -237,6 +247,9 @@ workers = Table(
     Column("beats", BigInteger, nullable=False, server_default=text("0")),
     Column("in_flight", Integer, nullable=False, server_default=text("0")),
     Column("stopped_at", Double),
+    Column("slots", Integer),
+    Column("waits_for", String),
+    Column("busy", Double),
     postgresql_with={"fillfactor": 20},
 )
 
@@ -251,5 +264,62 @@ usage_hourly = Table(
     Column("hour", BigInteger, nullable=False),
     *_sum_columns(),
     PrimaryKeyConstraint("project", "tag", "account", "provider", "model", "hour"),
+    postgresql_with={"fillfactor": 20},
+)
+
+# Which process plays a role that only one may play. Whoever takes over raises the epoch, and writes of an earlier
+# epoch are refused.
+elections = Table(
+    "elections",
+    metadata,
+    Column("role", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("renewed_at", Double, nullable=False),
+)
+
+# How many worker processes an account shall have, where an operator said so while the fleet ran.
+scales = Table(
+    "scales",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("processes", Integer, nullable=False),
+    Column("set_at", Double, nullable=False),
+)
+
+# Messages that were no submissions, and why. What they said is in the queue of the same name, not here.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("received_at", Double, nullable=False),
+    Column("user_id", String),
+    Column("message_id", String),
+    Column("code", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("size", Integer, nullable=False),
+)
+
+# Who gets results sent: of one batch, or of all batches of a project.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("subscription_id", _BIG_ID, primary_key=True, autoincrement=True),
+    Column("project", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("batch_id", _BIG_ID),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("project", "name"),
+)
+
+# Up to which result of a batch a subscription was served.
+subscription_cursors = Table(
+    "subscription_cursors",
+    metadata,
+    Column("subscription_id", _BIG_ID, nullable=False),
+    Column("batch_id", _BIG_ID, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("subscription_id", "batch_id"),
+    ForeignKeyConstraint(["subscription_id"], ["subscriptions.subscription_id"]),
     postgresql_with={"fillfactor": 20},
 )
