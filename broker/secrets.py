@@ -27,6 +27,16 @@ def read_secret(reference: str, environment: Mapping[str, str] = _ENVIRONMENT) -
     raise ConfigError('a secret is referred to as "env:NAME" or "file:/path"')
 
 
+def read_url(reference: str, environment: Mapping[str, str] = _ENVIRONMENT) -> str:
+    """Read the URL that `env:NAME` or `file:PATH` points at; any other text is the URL itself.
+
+    What this returns may hold a password. Raises `ConfigError` like `read_secret`.
+    """
+    if reference.startswith(("env:", "file:")):
+        return read_secret(reference, environment).reveal()
+    return reference
+
+
 def names_set(names: Iterable[str], environment: Mapping[str, str] = _ENVIRONMENT) -> frozenset[str]:
     """Give those of the environment variables that are set to something."""
     return frozenset(name for name in names if environment.get(name, "").strip())

@@ -10,9 +10,41 @@ DEFAULT_CONFIG = Path("penstock.toml")
 DEFAULT_DATABASE = "sqlite:///penstock.db"
 _PASSWORDS = re.compile(r"(?<=://)([^:/@?]*):[^@]*(?=@)|(?<=[?&]password=)[^&]*")
 
+
+def _database(url: str) -> str:
+    """Give the database that is meant: what was said, else the fleet's in this folder's configuration."""
+    from broker.secrets import read_url
+
+    if url == DEFAULT_DATABASE and DEFAULT_CONFIG.is_file():
+        url = _of_the_fleet() or url
+    return read_url(url)
+
+
+def _of_the_fleet() -> str | None:
+    """Look for `[broker] database` only: a mistake elsewhere in the file is for those who use that part."""
+    import tomllib
+
+    try:
+        section = tomllib.loads(DEFAULT_CONFIG.read_text(encoding="utf-8-sig")).get("broker")
+    except (OSError, ValueError):
+        return None
+    found = section.get("database") if isinstance(section, dict) else None
+    return found if isinstance(found, str) else None
+
+
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration.")]
 
 DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="PENSTOCK_DATABASE",
+        callback=_database,
+        help="sqlite:///PATH, postgresql://…, env:NAME or file:PATH; default: the fleet's of ./penstock.toml.",
+    ),
+]
+EmbeddedDatabaseUrl = Annotated[
     str,
     typer.Option("--database", metavar="URL", help="sqlite:///PATH (relative to this folder) or postgresql://…"),
 ]

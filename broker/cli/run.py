@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.commands import Exit
-from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, DatabaseUrl
+from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, EmbeddedDatabaseUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def run(
         Path | None,
         typer.Option("--errors", metavar="ERR", help="A file for the rows that did not succeed; else in OUT."),
     ] = None,
-    database: DatabaseUrl = DEFAULT_DATABASE,
+    database: EmbeddedDatabaseUrl = DEFAULT_DATABASE,
     order: Annotated[
         str, typer.Option("--order", metavar="ORDER", help="Order of the output: completion, or input.")
     ] = "completion",

@@ -5,6 +5,7 @@ may hold a secret is never quoted.
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from broker.redaction import redact
@@ -80,6 +81,35 @@ def base_url(value: str) -> str:
     if endpoint:
         raise ValueError(f"must end before {endpoint.group()}, which is added for each call")
     return bare
+
+
+def service_url(*schemes: str) -> Callable[[str], str]:
+    """Accept a URL of one of these schemes without a password, or a reference to one that has it."""
+
+    def check(value: str) -> str:
+        if value.startswith(("env:", "file:")):
+            return secret_reference(value)
+        try:
+            parts = urlsplit(value)
+            password = parts.password
+        except ValueError as error:
+            raise ValueError(f"is not a URL; write it like {schemes[0]}://host/name") from error
+        if parts.scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if password is not None or "password=" in parts.query:
+            raise ValueError(
+                "must not hold a password; put the whole URL into an environment variable or a file, and write"
+                ' "env:NAME" or "file:/path"; if a real password stood here, treat it as leaked and replace it'
+            )
+        return value
+
+    return check
+
+
+def queue_prefix(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", value):
+        raise ValueError("must be up to 64 letters, digits, '.', '_' or '-'")
+    return value
 
 
 def header_name(value: str) -> str:

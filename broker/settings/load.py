@@ -13,10 +13,23 @@ from broker.domain.outcome import RetryPolicy
 from broker.errors import ConfigError
 from broker.settings.positions import lines_of, nearest_line
 from broker.settings.problems import problems_of, refusal
-from broker.settings.resolve import resolve
-from broker.settings.schema import Document, RetriesSection
+from broker.settings.resolve import anchored, resolve
+from broker.settings.schema import BrokerSection, Document, RetriesSection
 
 _SYNTAX = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """The servers of a fleet, by URL or by reference to one; read one with `broker.secrets.read_url`."""
+
+    file: str
+    database: str | None
+    rabbitmq: str | None
+    redis: str | None
+    prefix: str
+    spool: Path | None
+    projects: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +40,7 @@ class Settings:
     retry_policy: RetryPolicy
     key_origins: Mapping[str, str]
     """Where each account's `api_key` stands, as `file:line`, by account name."""
+    broker: BrokerSettings
 
 
 def load(path: Path) -> Settings:
@@ -61,7 +75,25 @@ def parse(text: str, path: Path) -> Settings:
         account.name: f"{file}:{nearest_line(lines, ('accounts', index, 'api_key'))}"
         for index, account in enumerate(accounts)
     }
-    return Settings(accounts=accounts, retry_policy=_retry_policy(document.run.retries), key_origins=origins)
+    return Settings(
+        accounts=accounts,
+        retry_policy=_retry_policy(document.run.retries),
+        key_origins=origins,
+        broker=_broker(document.broker, path),
+    )
+
+
+def _broker(section: BrokerSection, path: Path) -> BrokerSettings:
+    folder = path.absolute().parent
+    return BrokerSettings(
+        file=str(path),
+        database=anchored(section.database, folder),
+        rabbitmq=anchored(section.rabbitmq, folder),
+        redis=anchored(section.redis, folder),
+        prefix=section.prefix,
+        spool=None if section.spool is None else folder / Path(section.spool).expanduser(),
+        projects=section.projects,
+    )
 
 
 def _retry_policy(retries: RetriesSection) -> RetryPolicy:

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from broker.catalog.lookup import Provider, providers
-from broker.settings.schema import AccountSection, LimitsSection, PricesSection, RetriesSection, RunSection, Section
+from broker.settings.schema import (
+    AccountSection,
+    BrokerSection,
+    LimitsSection,
+    PricesSection,
+    RetriesSection,
+    RunSection,
+    Section,
+)
 
 _HEAD = """\
 # Configuration
@@ -73,6 +81,7 @@ def markdown() -> str:
         ("`prices` of an account, per model", PricesSection),
         ("`[run]`", RunSection),
         ("`[run.retries]`", RetriesSection),
+        ("`[broker]`", BrokerSection),
     )
     parts = [_HEAD]
     parts += [f"## {title}\n\n{section.__doc__}\n\n{_keys(section)}" for title, section in sections]

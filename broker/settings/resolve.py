@@ -38,7 +38,7 @@ def _account(section: AccountSection, provider: Provider, folder: Path) -> Accou
         protocol=section.protocol or provider.protocol,
         base_url=section.base_url or provider.base_url or "",
         models=dict(section.models),
-        secret=_anchored(section.api_key, folder),
+        secret=anchored(section.api_key, folder),
         auth_header=provider.auth_header,
         auth_scheme=provider.auth_scheme,
         headers=dict(section.headers),
@@ -54,7 +54,8 @@ def _account(section: AccountSection, provider: Provider, folder: Path) -> Accou
     )
 
 
-def _anchored(reference: str | None, folder: Path) -> str | None:
+def anchored(reference: str | None, folder: Path) -> str | None:
+    """Let a relative `file:` reference start at that folder; whatever else it is stays."""
     if reference is None or not reference.startswith("file:"):
         return reference
     return f"file:{folder / Path(reference.removeprefix('file:')).expanduser()}"

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from broker.domain.account import ChargeMode
-from broker.settings.checks import account_name, base_url, header_name, header_value, label, secret_reference
+from broker.settings.checks import (
+    account_name,
+    base_url,
+    header_name,
+    header_value,
+    label,
+    queue_prefix,
+    secret_reference,
+    service_url,
+)
 
 
 def _price(value: object) -> object:
@@ -32,6 +41,10 @@ SecretReference = Annotated[str, AfterValidator(secret_reference)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
 HeaderValue = Annotated[str, AfterValidator(header_value)]
+DatabaseUrl = Annotated[str, AfterValidator(service_url("postgresql", "sqlite"))]
+AmqpUrl = Annotated[str, AfterValidator(service_url("amqp", "amqps"))]
+RedisUrl = Annotated[str, AfterValidator(service_url("redis", "rediss", "unix"))]
+QueuePrefix = Annotated[str, AfterValidator(queue_prefix)]
 ModelNames = Annotated[dict[Label, Label], BeforeValidator(_model_names)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveCount = Annotated[int, Field(gt=0)]
@@ -169,11 +182,47 @@ class RunSection(Section):
     )
 
 
+class BrokerSection(Section):
+    """The servers of a fleet. `penstock run` needs none of it; `serve`, `worker` and `fleet` need all three URLs.
+
+    A URL with a password in it is a secret: it is referred to, as `env:NAME` or `file:PATH`.
+    """
+
+    database: DatabaseUrl | None = Field(
+        default=None,
+        description="The database; the client commands of this folder use it, too.",
+        examples=["env:PENSTOCK_DATABASE"],
+    )
+    rabbitmq: AmqpUrl | None = Field(
+        default=None, description="RabbitMQ, 3.10 or newer.", examples=["amqp://rabbitmq/penstock"]
+    )
+    redis: RedisUrl | None = Field(
+        default=None, description="Redis, 7 or newer, which holds the shared limits.", examples=["redis://redis/0"]
+    )
+    prefix: QueuePrefix = Field(
+        default="",
+        description="Put before every queue and key, where several installations share servers.",
+        examples=["staging."],
+    )
+    spool: Label | None = Field(
+        default=None,
+        description="A folder on a disk that outlasts the process, for answers that the database does not take; "
+        "default: below the user's folder for state. Relative to the folder of this file.",
+        examples=["/var/lib/penstock/spool"],
+    )
+    projects: dict[Label, Label] = Field(
+        default={},
+        description="Who may submit over AMQP: RabbitMQ user = project.",
+        examples=[{"evals-team": "evals"}],
+    )
+
+
 class Document(Section):
     """The whole file."""
 
     accounts: list[AccountSection] = Field(min_length=1, description="At least one account.")
     run: RunSection = Field(default=RunSection(), description="How a batch is run.")
+    broker: BrokerSection = Field(default=BrokerSection(), description="The servers of a fleet.")
 
 
 def known_keys(path: tuple[Any, ...]) -> dict[str, str]:

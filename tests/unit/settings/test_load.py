@@ -126,7 +126,7 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI + "zzz = 1\n", "accounts[0].zzz: unknown key; known are api_key, base_url,"),
         (OPENAI + "[accounts.limits]\nrequest_per_minute = 1\n", "penstock.toml:7: accounts[0].limits.request_per_m"),
         (OPENAI + "[run.retries]\nunknwon = 1\n", "penstock.toml:7: run.retries.unknwon: unknown key; did you mean"),
-        (OPENAI + "[log]\n", "penstock.toml:6: log: unknown key; known are accounts, run"),
+        (OPENAI + "[log]\n", "penstock.toml:6: log: unknown key; known are accounts, broker, run"),
         (OPENAI + "limits = { concurrency = true }\n", "accounts[0].limits.concurrency: must be a whole number"),
         (OPENAI + "limits = { concurrency = 1.5 }\n", "accounts[0].limits.concurrency: must be a whole number"),
         (OPENAI + "limits = { tokens_per_day = 0 }\n", "limits.tokens_per_day: must be greater than 0"),
@@ -259,3 +259,39 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_folder_is_not_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path)
+
+
+BROKER = f"""{OPENAI}
+[broker]
+database = "env:PENSTOCK_DATABASE"
+rabbitmq = "amqp://rabbit.example/penstock"
+redis = "file:secrets/redis"
+spool = "spool"
+projects = {{ team-a = "evals" }}
+"""
+
+
+def test_the_servers_of_a_fleet_are_urls_or_references(tmp_path: Path) -> None:
+    broker = parse(BROKER, tmp_path / "penstock.toml").broker
+    assert broker.database == "env:PENSTOCK_DATABASE"
+    assert broker.rabbitmq == "amqp://rabbit.example/penstock"
+    assert broker.redis == f"file:{tmp_path / 'secrets/redis'}"
+    assert broker.spool == tmp_path / "spool"
+    assert broker.projects == {"team-a": "evals"}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('database = "postgresql://me:canary-password@host/db"', "must not hold a password"),
+        ('database = "postgresql://host/db?password=canary-password"', "must not hold a password"),
+        ('rabbitmq = "http://host"', "must begin with amqp:// or amqps://"),
+        ('redis = "localhost"', "must begin with redis://"),
+        ('prefix = "a b"', "letters, digits"),
+    ],
+)
+def test_a_server_that_cannot_be_meant_is_refused_without_quoting_it(tmp_path: Path, line: str, why: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(f"{OPENAI}\n[broker]\n{line}\n", tmp_path / "penstock.toml")
+    assert why in str(error.value)
+    assert "canary-password" not in str(error.value)
