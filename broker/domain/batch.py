@@ -94,3 +94,9 @@ class Batch:
     source: str
     """What it was read from, for people: a file name."""
     output: str | None
+    name: str | None = None
+    """What its producer calls it; unique in its project."""
+    sealed: bool = True
+    """False: it is open, more jobs may come, and it does not complete."""
+    continues: int | None = None
+    """The batch whose rows it runs again."""

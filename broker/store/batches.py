@@ -81,4 +81,7 @@ def _batch(row: Row[tuple[object, ...]]) -> Batch:
         finished_at=row.finished_at,
         source=row.source,
         output=row.output,
+        name=row.name,
+        sealed=row.sealed,
+        continues=row.continues,
     )

@@ -15,6 +15,16 @@ from broker.store.sql import now
 from broker.store.tables import batches, due, projects, results, segments, submissions
 
 
+class NameTaken(CallerError):
+    """Another batch of the project has this name."""
+
+    code = "name_taken"
+
+    def __init__(self, name: str, batch_id: int) -> None:
+        super().__init__(f"the name {name} belongs to batch {batch_id}; choose another one")
+        self.batch_id = batch_id
+
+
 class SubmissionConflict(CallerError):
     """The same submission id was used before, with another body."""
 
@@ -37,6 +47,8 @@ class NewBatch:
     output: str | None = None
     tag: str = ""
     weight: float = 1.0
+    name: str | None = None
+    continues: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +83,7 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
     """Open a batch in state `receiving`, or find the one that this very submission opened.
 
     Raises `SubmissionConflict` when the submission id was used with another body, unless `replace`: then a new batch
-    is opened, and the id passes to it once it is sealed. The old one keeps its results.
+    is opened, and the id passes to it once it is sealed. The old one keeps its results. Raises `NameTaken`.
     """
     if not connection.execute(select(projects.c.name).where(projects.c.name == new.project)).first():
         connection.execute(insert(projects).values(name=new.project, created_at=now(connection)))
@@ -88,6 +100,8 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
         stale = _owner(connection, new.project, submission_id)
         if stale is not None:
             discard(connection, stale)  # a replacement whose intake was cut off
+    if new.name is not None:
+        _check_free(connection, new.project, new.name)
     at = now(connection)
     batch_id = connection.execute(
         insert(batches)
@@ -99,6 +113,8 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
             weight=new.weight,
             source=new.source,
             output=new.output,
+            name=new.name,
+            continues=new.continues,
             created_at=at,
         )
         .returning(batches.c.batch_id)
@@ -113,6 +129,14 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
         )
     )
     return int(batch_id), BatchState.RECEIVING
+
+
+def _check_free(connection: Connection, project: str, name: str) -> None:
+    owner = connection.execute(
+        select(batches.c.batch_id).where(batches.c.project == project, batches.c.name == name)
+    ).scalar_one_or_none()
+    if owner is not None:
+        raise NameTaken(name, owner)
 
 
 def _owner(connection: Connection, project: str, submission_id: str) -> int | None:

@@ -1,6 +1,7 @@
 """The manifest on both databases."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -13,7 +14,7 @@ from broker.domain.result import ResultState
 from broker.errors import IllegalMove
 from broker.store import batches, manifest
 from broker.store.finish import Finish, finish
-from broker.store.manifest import SubmissionConflict
+from broker.store.manifest import NameTaken, NewBatch, SubmissionConflict
 from broker.store.segment import read_segment, unpack_line
 from broker.store.tables import batches as batches_table
 from broker.store.tables import projects, segments, submissions
@@ -227,3 +228,24 @@ def test_a_new_project_is_noted_once(ledger: Ledger) -> None:
     ledger.batch()
     ledger.batch()
     assert ledger.read(lambda connection: connection.execute(select(projects.c.name)).scalars().all()) == ["default"]
+
+
+def test_a_batch_remembers_its_name_and_what_it_continues(ledger: Ledger) -> None:
+    old = ledger.write(a_batch, 1)
+    new, _ = ledger.write(manifest.open_batch, a_submission(continues=old))
+    assert ledger.read(batches.get, new).continues == old
+    named, _ = ledger.write(manifest.open_batch, a_named("evals"))
+    assert ledger.read(batches.get, named).name == "evals"
+    assert ledger.read(batches.get, old).sealed
+
+
+def test_a_name_belongs_to_one_batch_of_its_project(ledger: Ledger) -> None:
+    first, _ = ledger.write(manifest.open_batch, a_named("evals"))
+    with pytest.raises(NameTaken, match=f"the name evals belongs to batch {first}; choose another one"):
+        ledger.write(manifest.open_batch, a_named("evals"))
+    other, _ = ledger.write(manifest.open_batch, replace(a_named("evals"), project="research"))
+    assert other != first
+
+
+def a_named(name: str) -> NewBatch:
+    return replace(a_submission(), name=name)
