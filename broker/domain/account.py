@@ -42,6 +42,18 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscale:
+    """Between how many worker processes a fleet may choose by itself, both included."""
+
+    min: int
+    max: int
+
+    def within(self, processes: int) -> int:
+        """The nearest number that is allowed."""
+        return max(self.min, min(processes, self.max))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One pooled account. `secret` names where the key is (`env:NAME`, `file:/path`), never the key."""
 
@@ -66,6 +78,8 @@ class Account:
     timeout_seconds: float = 600.0
     worker_concurrency: int = 64
     workers: int = 1
+    """Worker processes of a fleet; where it scales by itself, what it begins with."""
+    autoscale: Autoscale | None = None
     licence: str | None = None
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 from broker.catalog.lookup import Provider, providers
 from broker.settings.schema import (
     AccountSection,
+    AutoscaleSection,
     BrokerSection,
     LimitsSection,
     PricesSection,
@@ -79,6 +80,7 @@ def markdown() -> str:
         ("`[[accounts]]`", AccountSection),
         ("`limits` of an account", LimitsSection),
         ("`prices` of an account, per model", PricesSection),
+        ("`autoscale` of an account", AutoscaleSection),
         ("`[run]`", RunSection),
         ("`[run.retries]`", RetriesSection),
         ("`[broker]`", BrokerSection),

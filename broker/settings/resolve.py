@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from broker.catalog.lookup import Provider, find, nearest, providers
-from broker.domain.account import Account, Limits, Prices
+from broker.domain.account import Account, Autoscale, Limits, Prices
 from broker.protocols.registry import PROTOCOLS
 from broker.settings.problems import Problem
 from broker.settings.schema import AccountSection
@@ -50,6 +50,9 @@ def _account(section: AccountSection, provider: Provider, folder: Path) -> Accou
         timeout_seconds=section.timeout_seconds,
         worker_concurrency=section.worker_concurrency,
         workers=section.workers,
+        autoscale=None
+        if section.autoscale is None
+        else Autoscale(min=section.autoscale.min, max=section.autoscale.max),
         licence=section.licence,
     )
 
@@ -84,6 +87,8 @@ def _faults(section: AccountSection, provider: Provider) -> Iterable[tuple[tuple
     if section.api_key is None and provider.needs_key:
         variable = provider.key_env[0] if provider.key_env else "MY_KEY"
         yield ("api_key",), f'provider "{provider.name}" needs a key; add `api_key = "env:{variable}"`'
+    if section.autoscale is not None and section.autoscale.max < section.autoscale.min:
+        yield ("autoscale", "max"), f"must not be below autoscale.min, which is {section.autoscale.min}"
     for model in section.prices.keys() - section.models.keys():
         close = nearest(model, section.models)
         hint = f'did you mean "{close}"?' if close else f"its models are {', '.join(section.models)}"

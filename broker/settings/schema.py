@@ -93,6 +93,13 @@ class PricesSection(Section):
     )
 
 
+class AutoscaleSection(Section):
+    """Between how many worker processes a fleet may choose by itself."""
+
+    min: PositiveCount = Field(default=1, description="Never fewer.", examples=[1])
+    max: PositiveCount = Field(description="Never more; not below `min`.", examples=[8])
+
+
 class AccountSection(Section):
     """One account: the unit that a provider limits. Two keys of one organisation are one account."""
 
@@ -154,6 +161,12 @@ class AccountSection(Section):
         default=1,
         description="Worker processes of a fleet. `penstock run` has one worker per account, whatever is here.",
         examples=[2],
+    )
+    autoscale: AutoscaleSection | None = Field(
+        default=None,
+        description="Lets a fleet choose the number of worker processes; `workers` is where it begins. Default: the "
+        "number stays, until `penstock scale` says otherwise.",
+        examples=[{"min": 1, "max": 8}],
     )
     worker_concurrency: PositiveCount = Field(
         default=64, description="Calls in flight per worker process.", examples=[128]

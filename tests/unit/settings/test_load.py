@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.domain.account import ChargeMode, Limits, Prices
+from broker.domain.account import Autoscale, ChargeMode, Limits, Prices
 from broker.domain.outcome import RetryPolicy
 from broker.errors import ConfigError
 from broker.settings import Settings, load, parse
@@ -52,6 +52,7 @@ headers = { "X-Team" = "evals" }
 prices = { "gpt-5-mini" = { input = 0.1, output = "0.3", cache_read = 0 } }
 licence = "non-commercial"
 workers = 2
+autoscale = { min = 2, max = 6 }
 worker_concurrency = 8
 """
     (account,) = settings(text).accounts
@@ -75,6 +76,7 @@ worker_concurrency = 8
     assert account.headers == {"X-Team": "evals"}
     assert account.prices == {"gpt-5-mini": Prices(input=Decimal("0.1"), output=Decimal("0.3"), cache_read=Decimal(0))}
     assert (account.licence, account.workers, account.worker_concurrency) == ("non-commercial", 2, 8)
+    assert account.autoscale == Autoscale(min=2, max=6)
 
 
 def test_retries_become_the_policy() -> None:
@@ -135,6 +137,8 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI + "limits = 5\n", "accounts[0].limits: must be a table"),
         (OPENAI + "timeout_seconds = -1\n", "accounts[0].timeout_seconds: must be greater than 0"),
         (OPENAI + "workers = 0\n", "accounts[0].workers: must be greater than 0"),
+        (OPENAI + "autoscale = { min = 1 }\n", "accounts[0].autoscale.max: is missing"),
+        (OPENAI + "autoscale = { min = 3, max = 2 }\n", "accounts[0].autoscale.max: must not be below autoscale.min"),
         (OPENAI + 'charge_mode = "x"\n', "accounts[0].charge_mode: must be 'actual' or 'max_once'"),
         (OPENAI + "[run]\nretries = { unknown = -1 }\n", "run.retries.unknown: must not be below 0"),
         (OPENAI.replace('"gpt-5-mini"', ""), "penstock.toml:5: accounts[0].models: must not be empty"),
