@@ -21,7 +21,8 @@ from broker.store import batches, lock, manifest, migrate, standing, usage
 from broker.store.engine import Database, SQLiteDatabase, open_database
 from broker.store.manifest import NewBatch, SubmissionConflict
 from broker.store.plan import Plan
-from broker.wiring import Engine, all_routes, serving
+from broker.wiring.embedded import Engine
+from broker.wiring.supply import all_routes, serving
 
 PROJECT = "default"
 DIALECT = "openai"

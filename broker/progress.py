@@ -8,7 +8,7 @@ from broker.domain.batch import Batch
 from broker.errors import StoreUnavailable
 from broker.limits.port import GroupState, Level
 from broker.store import batches
-from broker.wiring import Engine
+from broker.wiring.embedded import Engine
 
 RATE_OVER_S = 10.0
 _MINUTE_S = 60.0

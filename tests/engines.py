@@ -19,7 +19,7 @@ from broker.store.engine import Database, open_database
 from broker.store.segment import SegmentWriter, pack_line
 from broker.testing.builders import ACCOUNT, MODEL, a_submission
 from broker.testing.outages import FragileDatabase
-from broker.wiring import Engine
+from broker.wiring.embedded import Engine
 
 ENDS_S = 60.0
 NO_BACKOFF = RetryPolicy(backoff_base_s=0.0)

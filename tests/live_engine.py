@@ -21,7 +21,8 @@ from broker.store.engine import Database, open_database
 from broker.store.manifest import NewBatch
 from broker.store.plan import Plan
 from broker.testing.judge import Books, Judgement, Row, judge, read_books, sums_over_batches
-from broker.wiring import Engine, all_routes
+from broker.wiring.embedded import Engine
+from broker.wiring.supply import all_routes
 from workers.bench import Watch
 from workers.provider_sim.answers import expected_text
 from workers.provider_sim.config import SimConfig

@@ -8,7 +8,7 @@ from broker.feeder.sweeper import sweep_batch
 from broker.store import batches, lock
 from broker.store.engine import Database
 from broker.store.holder import holder
-from broker.wiring import spool_directory
+from broker.wiring.spools import spool_directory
 from workers.recovery import bury_predecessors, replay_spools
 
 

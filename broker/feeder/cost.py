@@ -7,7 +7,7 @@ from broker.limits.port import Charge
 
 _LEAST_COST_S = 1e-6
 """No job is free: a batch of jobs without cost would be picked forever."""
-_NOMINAL_TOKENS_PER_REQUEST = 1_000.0
+NOMINAL_TOKENS_PER_REQUEST = 1_000.0
 _NOMINAL_TOKENS_PER_S = 10_000.0
 _NOMINAL_REQUESTS_PER_S = 1_000.0
 
@@ -33,7 +33,7 @@ def cost(need: Charge, pool: PoolRates) -> float:
     requests, tokens = _known(pool.requests_per_s), _known(pool.tokens_per_s)
     inputs, outputs = _known(pool.input_tokens_per_s), _known(pool.output_tokens_per_s)
     if tokens is None and inputs is None and outputs is None:
-        tokens = _NOMINAL_TOKENS_PER_S if requests is None else requests * _NOMINAL_TOKENS_PER_REQUEST
+        tokens = _NOMINAL_TOKENS_PER_S if requests is None else requests * NOMINAL_TOKENS_PER_REQUEST
         requests = _NOMINAL_REQUESTS_PER_S if requests is None else requests
     return max(
         _LEAST_COST_S,

@@ -11,6 +11,7 @@ read again, and fed jobs that have no owner are handed back. Jobs that are in th
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,8 @@ class RouteSupply:
     """Each of which may hold a job for as long as its account's limits make it wait."""
     rates: PoolRates
     """Per second, over all its accounts."""
+    slowest_per_s: float = math.inf
+    """Calls that the slowest of its workers may start; infinite: nothing is declared."""
 
 
 @dataclass(slots=True)

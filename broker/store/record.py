@@ -7,8 +7,7 @@ committed. The whole is idempotent; after any doubt about a commit, send the sam
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
@@ -16,7 +15,7 @@ from broker.domain.job import JobKey
 from broker.domain.report import Report
 from broker.store.bulk import Bulk
 from broker.store.plan import BatchFacts, Fact, Plan, plan
-from broker.store.sql import Facts, JsonRows, now
+from broker.store.sql import Facts, JsonRows, now, upsert
 from broker.store.tables import attempts, batches, due, results, usage_hourly
 
 _REPORTS = JsonRows("reports", batch_id="bigint", position="bigint", number="int")
@@ -144,7 +143,7 @@ def write_plan(connection: Connection, decided: Plan) -> None:
 
 def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
     """Hand jobs back: a row per job, rewritten where one exists."""
-    statement = _upsert(connection, due)
+    statement = upsert(connection, due)
     changed = {"at": statement.excluded.at, "why": statement.excluded.why, "fed_at": None}
     connection.execute(
         statement.on_conflict_do_update(index_elements=[due.c.batch_id, due.c.position], set_=changed),
@@ -153,15 +152,11 @@ def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
 
 
 def _add_hourly(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
-    statement = _upsert(connection, usage_hourly)
+    statement = upsert(connection, usage_hourly)
     added = {name: usage_hourly.c[name] + statement.excluded[name] for name in _SUMS}
     connection.execute(
         statement.on_conflict_do_update(index_elements=list(usage_hourly.primary_key.columns), set_=added), list(rows)
     )
-
-
-def _upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _of(key: JobKey) -> dict[str, int]:

@@ -24,7 +24,9 @@ from broker.settings import load
 from broker.store import batches, lock, migrate
 from broker.store.engine import Database, open_database
 from broker.store.manifest import NewBatch
-from broker.wiring import Engine, all_routes, spool_directory
+from broker.wiring.embedded import Engine
+from broker.wiring.spools import spool_directory
+from broker.wiring.supply import all_routes
 from workers.work import Step, Work
 
 

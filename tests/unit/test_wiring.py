@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
-from broker import wiring
 from broker.domain.account import Account, Limits
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
@@ -23,7 +22,10 @@ from broker.store.record import record
 from broker.store.tables import segments
 from broker.testing.builders import ACCOUNT, MODEL, PROVIDER, a_claim
 from broker.testing.outages import eventually
-from broker.wiring import Engine, all_routes, serving, spool_directory
+from broker.wiring import embedded
+from broker.wiring.embedded import Engine
+from broker.wiring.spools import spool_directory
+from broker.wiring.supply import all_routes, serving, supply
 from tests.engines import a_chat_batch, a_provider, an_account, an_engine, at_work, ended, opened
 
 MODEL_ELSEWHERE = "other-model"
@@ -34,7 +36,7 @@ def named(name: str, *models: str, **changes: Any) -> Account:
 
 
 def supply_of(*accounts: Account) -> RouteSupply:
-    return wiring._supply(accounts, MODEL)
+    return supply(accounts, MODEL)
 
 
 def damage(connection: Connection) -> None:
@@ -177,7 +179,7 @@ def test_it_closes_what_an_earlier_process_left_open_before_it_works(sqlite_url:
 def test_answers_that_came_while_the_database_was_away_outlive_an_abort(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "ABORT_FLUSH_S", 0.2)
+    monkeypatch.setattr(embedded, "ABORT_FLUSH_S", 0.2)
 
     async def run() -> None:
         async with opened(sqlite_url) as database, a_provider() as provider:

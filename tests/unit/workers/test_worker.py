@@ -19,7 +19,7 @@ from broker.store.tables import attempts
 from broker.store.tables import workers as workers_table
 from broker.testing.builders import ACCOUNT, a_batch, a_claim
 from broker.testing.outages import FragileDatabase, eventually
-from broker.wiring import Engine
+from broker.wiring.embedded import Engine
 from tests.engines import a_chat_batch, a_provider, an_account, an_engine, at_work, ended, opened
 from workers.work import Work
 from workers.worker import Worker

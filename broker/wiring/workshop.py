@@ -1,0 +1,88 @@
+"""Makes the benches of one process: what all its workers share, and what each has for itself."""
+
+import itertools
+import random
+from collections.abc import Sequence
+
+from broker.accounting.pricing import Pricing
+from broker.catalog.lookup import find
+from broker.domain.account import Account
+from broker.domain.clock import Clock
+from broker.domain.outcome import RetryPolicy
+from broker.domain.route import model_of, routes_of
+from broker.limits.estimate import Estimator
+from broker.limits.port import Limiter
+from broker.protocols.registry import protocol_named
+from broker.secrets import read_secret
+from broker.store.claim import Claimant
+from broker.store.engine import Database
+from workers.account_health import AccountHealth
+from workers.bench import Bench, Watch
+from workers.calls import Calls, account_headers
+from workers.heartbeat import Heartbeat
+from workers.recorder import Recorder
+from workers.solo import Solo
+
+
+class Workshop:
+    """Reads the secret of an account when, and only when, its bench is made."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        limiter: Limiter,
+        recorder: Recorder,
+        accounts: Sequence[Account],
+        policy: RetryPolicy,
+        clock: Clock,
+        process_id: str,
+        watch: Watch,
+    ) -> None:
+        """Take what all benches share; `accounts` are those of the whole pool, whoever works them."""
+        self._database = database
+        self._limiter = limiter
+        self._recorder = recorder
+        self._accounts = accounts
+        self._policy = policy
+        self._clock = clock
+        self._process_id = process_id
+        self._watch = watch
+        self._estimator = Estimator()
+        self._pricing = Pricing(accounts)
+        self._solo = Solo()
+        self._attempts = itertools.count(1)
+
+    def bench(self, account: Account) -> Bench:
+        """Make the bench of one account; must be called in the running loop, and its calls be closed."""
+        worker_id = f"{self._process_id}-{account.name}"
+        provider = find(account.provider)
+        secret = read_secret(account.secret) if account.secret else None
+        others = [routes_of(a.name, a.provider, a.models) for a in self._accounts if a is not account]
+        return Bench(
+            account=account,
+            protocol=protocol_named(account.protocol),
+            details_default_zero=provider is not None and provider.usage_details_default_zero,
+            reads_headers=provider is not None and provider.header_dialect == "openai",
+            claimant=Claimant(worker_id=worker_id, account=account.name, provider=account.provider),
+            calls=Calls(account_headers(account, secret), secret=secret, timeout_seconds=account.timeout_seconds),
+            limiter=self._limiter,
+            estimator=self._estimator,
+            pricing=self._pricing,
+            database=self._database,
+            recorder=self._recorder,
+            heartbeat=Heartbeat(self._database, worker_id, account.name, self._clock),
+            health=AccountHealth(self._policy),
+            solo=self._solo,
+            policy=self._policy,
+            clock=self._clock,
+            random=random.random,
+            new_id=self._new_attempt_id,
+            model_of=lambda route: model_of(route, account.models),
+            shared=lambda route: any(route in routes for routes in others),
+            watch=self._watch,
+        )
+
+    def _new_attempt_id(self) -> str:
+        """Unique over all processes: the process's own random id, and a count."""
+        return f"att_{self._process_id}_{next(self._attempts)}"
