@@ -125,7 +125,7 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI + 'licence = "x', "penstock.toml:6: not valid TOML"),
         (OPENAI + "limit = {}\n", "penstock.toml:6: accounts[0].limit: unknown key; did you mean `limits`?"),
         (OPENAI + "concurrency = 1\n", "accounts[0].concurrency: unknown key; write it as `limits.concurrency`"),
-        (OPENAI + "zzz = 1\n", "accounts[0].zzz: unknown key; known are api_key, base_url,"),
+        (OPENAI + "zzz = 1\n", "accounts[0].zzz: unknown key; known are api_key, autoscale, base_url,"),
         (OPENAI + "[accounts.limits]\nrequest_per_minute = 1\n", "penstock.toml:7: accounts[0].limits.request_per_m"),
         (OPENAI + "[run.retries]\nunknwon = 1\n", "penstock.toml:7: run.retries.unknwon: unknown key; did you mean"),
         (OPENAI + "[log]\n", "penstock.toml:6: log: unknown key; known are accounts, broker, run"),
