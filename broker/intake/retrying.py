@@ -5,7 +5,7 @@ its last stored segment: which rows belong to it was settled when it was opened.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -45,7 +45,12 @@ class Retried:
 
 
 async def retry(
-    database: Database, batch_id: int, states: Collection[ResultState], *, again: bool = False
+    database: Database,
+    batch_id: int,
+    states: Collection[ResultState],
+    *,
+    again: bool = False,
+    packer: Callable[[], SegmentPacker] = SegmentPacker,
 ) -> Retried:
     """Open a batch with the rows of this one that ended in these states, or find the one that was opened before.
 
@@ -63,7 +68,7 @@ async def retry(
         wanted = _wanted(states, old.seq)
         await _check_any(database, old, wanted)
         new_id = await _open(database, old, states, len(earlier) + 1)
-    rows = await _Copy(database, old.batch_id, new_id, wanted).run()
+    rows = await _Copy(database, old.batch_id, new_id, wanted, packer()).run()
     await database.write(manifest.seal, new_id, rows)
     return _retried(old, new_id, rows, known=False)
 
@@ -121,13 +126,13 @@ async def _open(database: Database, old: Predecessor, states: Collection[ResultS
 class _Copy:
     """Walks the old manifest and fills the new one; packs the same way each time."""
 
-    def __init__(self, database: Database, old_id: int, new_id: int, wanted: Wanted) -> None:
+    def __init__(self, database: Database, old_id: int, new_id: int, wanted: Wanted, packer: SegmentPacker) -> None:
         self._database = database
         self._old_id = old_id
         self._new_id = new_id
         self._wanted = wanted
         self._positions = count()
-        self._packer = SegmentPacker()
+        self._packer = packer
         self._drafts: list[SegmentDraft] = []
         self._number = 0
         """Of the next segment."""
