@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from broker.errors import ConfigError, StoreRefused, StoreUnavailable
+from broker.errors import ConfigError, StoreError, StoreRefused, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +27,13 @@ Operation = Callable[Concatenate[Connection, P], T]
 
 _LOST = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _REFUSED = (IntegrityError, DataError, OverflowError, UnicodeError)
-"""The values are at fault. SQLite raises OverflowError for a number above 64 bits, both UnicodeError for surrogates."""
+"""The values are at fault. SQLite raises OverflowError for a number above 64 bits, UnicodeError for surrogates."""
+_AT_FAULT = ("22", "23", "54")
+"""Classes of SQLSTATE that say the same: the data, a constraint, a size.
+
+SQLAlchemy has no exception of its own for the first and the last of asyncpg; asyncpg gives the first also to what it
+could not encode.
+"""
 _WAL_TRIES = 100
 
 
@@ -85,10 +91,8 @@ class _SQLiteThread:
         try:
             with self._engine.begin() as connection:
                 return operation(connection)
-        except _REFUSED as error:
-            raise StoreRefused(_first_line(error)) from error
-        except _LOST as error:
-            raise StoreUnavailable(_first_line(error)) from error
+        except (*_LOST, *_REFUSED) as error:
+            raise _failure(error) from error
 
     async def close(self) -> None:
         await asyncio.wrap_future(self._thread.submit(self._engine.dispose))
@@ -153,10 +157,8 @@ class PostgresDatabase:
         try:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(lambda inner: operation(inner, *args, **kwargs))
-        except _REFUSED as error:
-            raise StoreRefused(_first_line(error)) from error
-        except (*_LOST, TimeoutError) as error:
-            raise StoreUnavailable(_first_line(error)) from error
+        except (*_LOST, *_REFUSED, TimeoutError) as error:
+            raise _failure(error) from error
 
     read = write
 
@@ -192,6 +194,13 @@ def database_files(url: str) -> tuple[Path, ...]:
         return ()
     path = Path(parsed.database).resolve()
     return tuple(path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", ".lock"))
+
+
+def _failure(error: BaseException) -> StoreError:
+    """Whether it is worth trying again, or never."""
+    sqlstate = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    refused = isinstance(error, _REFUSED) or sqlstate[:2] in _AT_FAULT
+    return (StoreRefused if refused else StoreUnavailable)(_first_line(error))
 
 
 def _first_line(error: BaseException) -> str:
