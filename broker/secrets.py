@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from broker.errors import ConfigError
@@ -35,6 +35,22 @@ def read_url(reference: str, environment: Mapping[str, str] = _ENVIRONMENT) -> s
     if reference.startswith(("env:", "file:")):
         return read_secret(reference, environment).reveal()
     return reference
+
+
+def variable_of(reference: str | None) -> str | None:
+    """Name the environment variable that a reference points at; `None` where it points at none."""
+    return reference.removeprefix("env:") if reference is not None and reference.startswith("env:") else None
+
+
+def environment_without(names: Collection[str], environment: Mapping[str, str] = _ENVIRONMENT) -> dict[str, str]:
+    """Copy the environment for a process that may not know these variables."""
+    return {name: value for name, value in environment.items() if name not in names}
+
+
+def inherited_descriptor(name: str, environment: Mapping[str, str] = _ENVIRONMENT) -> int | None:
+    """Give the number of the open file that whoever started this process left for it under that name."""
+    number = environment.get(name, "")
+    return int(number) if number.isascii() and number.isdigit() else None
 
 
 def names_set(names: Iterable[str], environment: Mapping[str, str] = _ENVIRONMENT) -> frozenset[str]:
