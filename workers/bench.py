@@ -18,6 +18,7 @@ from broker.domain.report import Again, Conclusion, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
 from broker.errors import StoreUnavailable
+from broker.feeder.window import RateMeter
 from broker.limits.charge import actual_charge, estimated_charge
 from broker.limits.estimate import Estimator
 from broker.limits.facts import request_facts
@@ -32,6 +33,7 @@ from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.classify import Verdict, classify
+from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
 from workers.recorder import Recorder
@@ -43,6 +45,9 @@ log = logging.getLogger("penstock.worker")
 
 HORIZON_S = 0.1
 """Start times are reserved this far ahead, in seconds: enough to never run dry, little enough to stay fair."""
+
+PREFETCH_S = 1.0
+"""What waits at hand hides the way to the transport; what waits there, no other worker can take."""
 
 _LEARNING_ANSWERS = 1_000
 _LEARN_EVERY = 8
@@ -80,6 +85,7 @@ class Bench:
     solo: Solo
     policy: RetryPolicy
     clock: Clock
+    effort: Effort
     random: Callable[[], float]
     new_id: Callable[[], str]
     model_of: Callable[[str], str]
@@ -92,10 +98,20 @@ class Bench:
     """Jobs between their claim and their report."""
     _mean: Charge = field(default_factory=Charge)
     _answers: int = 0
+    _pace: RateMeter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pace = RateMeter(now=self.clock.monotonic())
 
     @property
     def group(self) -> str:
         return self.account.group
+
+    @property
+    def slots(self) -> int:
+        """Calls that may be in flight here at the same time."""
+        most = self.account.worker_concurrency
+        return min(most, self.account.limits.concurrency or most)
 
     def appetite(self, held: int) -> int:
         """How many more jobs to take: free slots, but no more than the declared limits start within the horizon."""
@@ -104,10 +120,21 @@ class Bench:
             return 0
         if self.health.reason is not None:  # blocked, and due for a probe
             return 1 if not held and not self.in_flight else 0
-        slots = min(self.account.worker_concurrency, self.account.limits.concurrency or self.account.worker_concurrency)
-        free = slots - self.in_flight - held
+        free = self.slots - self.in_flight - held
         rate = starts_per_second(self.account, self._mean)
         return free if rate is None else min(free, max(1, ceil(rate * HORIZON_S)) - held)
+
+    def prefetch(self) -> int:
+        """How many jobs to have at hand: those that may start at once, and a second of this account's own rate.
+
+        None while the account is blocked or calls may not be started: others may have them.
+        """
+        now = self.clock.monotonic()
+        if not self.may_call() or self.health.blocked_for(now) > 0:
+            return 0
+        declared = starts_per_second(self.account, self._mean)
+        rate = self._pace.rate(now=now) if declared is None else declared / self.account.workers
+        return max(1, self.appetite(0) + ceil(rate * PREFETCH_S))
 
     def may_call(self) -> bool:
         """Whether calls may be started at all."""
@@ -186,6 +213,7 @@ class Bench:
         """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""
         usage = _reported(verdict)
         actual = actual_charge(usage, self.account.charge_mode, work.charge)
+        self._pace.add(1, now=self.clock.monotonic())
         settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
         await self.limiter.settle(self.group, [settlement])
         if (

@@ -35,20 +35,20 @@ class Heartbeat:
         await self._database.write(store.register, self._worker_id, self._account)
         self._confirmed = sent
 
-    async def beat(self, in_flight: int) -> bool:
+    async def beat(self, signs: store.Signs) -> bool:
         """Show life once; a database that does not answer is no error here: returns false, and the life sign ages."""
         sent = self._clock.monotonic()
         try:
-            await self._database.write(store.beat, self._worker_id, in_flight)
+            await self._database.write(store.beat, self._worker_id, signs)
         except StoreUnavailable as error:
             log.warning("no heartbeat: %s", error)
             return False
         self._confirmed = sent
         return True
 
-    async def run(self, in_flight: Callable[[], int], compare: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, signs: Callable[[], store.Signs], compare: Callable[[], Awaitable[None]]) -> None:
         """Beat until cancelled; `compare` is awaited after each beat that was confirmed."""
         while True:
             await self._clock.sleep(BEAT_S)
-            if await self.beat(in_flight()):
+            if await self.beat(signs()):
                 await compare()

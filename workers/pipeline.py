@@ -13,6 +13,7 @@ Steps one to four run in one loop over many jobs; five to seven in one task per 
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from broker.errors import StoreUnavailable
 from broker.limits.port import Ask, Settled, Settlement
 from broker.store import due
 from broker.store.claim import Claim, Claimed, Verdict, claim
+from broker.store.workers import Signs
 from broker.transport.port import Consumer
 from workers.bench import HORIZON_S, Bench
 from workers.work import Hand, Step, Work
@@ -47,6 +49,8 @@ class Pipeline:
         self._timed: deque[Work] = deque()
         self._calls = asyncio.TaskGroup()
         self._resume_at = 0.0
+        self._void_before = -math.inf
+        self._room: asyncio.Task[None] | None = None
         self._stopping = False
         self.waits_for: str | None = None
 
@@ -54,6 +58,11 @@ class Pipeline:
     def in_flight(self) -> int:
         """Calls between their claim and their report."""
         return self._bench.in_flight
+
+    def signs(self) -> Signs:
+        """What its life sign tells."""
+        bench = self._bench
+        return Signs(in_flight=len(bench.open), slots=bench.slots, waits_for=self.waits_for, busy=bench.effort.share())
 
     def stop(self) -> None:
         """Start nothing more; `run` returns when what is in flight has been recorded."""
@@ -64,17 +73,23 @@ class Pipeline:
         """Work until `stop`. Cancelled, it reports its calls in flight as aborted."""
         async with self._calls:
             while not self._stopping:
+                await self._give_back_void()
                 await self.consume()
                 await self.reserve()
                 for work in await self.claim(self._about_to_start()):
                     self._calls.create_task(self._among_others(work))
                 await self._until_something_changes()
+            self._consumer.resize(0)
+            if self._room is not None:
+                self._room.cancel()
             await self._empty_hands("stopped")
 
     async def consume(self) -> None:
         """Take turns and translate their jobs."""
+        now = self._bench.clock.monotonic()
+        self._consumer.resize(0 if self._resume_at - now > HAND_BACK_S else self._bench.prefetch())
         room = self._bench.appetite(len(self._hand) + len(self._timed))
-        if room <= 0 or self._hand or self._bench.clock.monotonic() < self._resume_at:
+        if room <= 0 or self._hand or now < self._resume_at:
             return
         for delivery in self._consumer.take(room):
             hand = Hand(delivery)
@@ -106,11 +121,30 @@ class Pipeline:
             self._timed.append(work)
         self.waits_for = granted.why
         if granted.retry_in is None:
+            if self._hand:
+                self._wait_for_room(granted.generation)
             return
-        self._resume_at = now + min(granted.retry_in, IDLE_S)
+        self._resume_at = now + min(max(granted.retry_in, HORIZON_S / 2), IDLE_S)
         if granted.retry_in > HAND_BACK_S and (granted.why or "").startswith("paused"):
             self._resume_at = now + granted.retry_in  # pauses only grow
             await self._empty_hands(granted.why or "paused")
+
+    def _wait_for_room(self, generation: int) -> None:
+        """Nothing but the end of a call helps, and that may be one of another process."""
+
+        async def wait() -> None:
+            await self._bench.limiter.changed(self._bench.group, since=generation)
+            self._changed.set()
+
+        if self._room is None or self._room.done():
+            self._room = self._calls.create_task(wait())
+
+    async def _give_back_void(self) -> None:
+        """Start times given before the last pause are void, whichever worker of the account was told to stop."""
+        paused_at = self._bench.limiter.void_before(self._bench.group)
+        if paused_at > self._void_before:
+            self._void_before = paused_at
+            await self._start_again()
 
     async def _empty_hands(self, why: str) -> None:
         """Send all that has not started back; it stays here if the database does not take it."""
@@ -181,7 +215,7 @@ class Pipeline:
                     await work.hand.let_go()
         await self._release(refused)
         if any(answer.verdict is Verdict.STALE for answer in answers):
-            await bench.heartbeat.beat(len(bench.open))
+            await bench.heartbeat.beat(self.signs())
         return answers
 
     async def _among_others(self, work: Work) -> None:
@@ -239,6 +273,7 @@ class Pipeline:
 
     async def _start_again(self) -> None:
         """The account was told to stop: start times given before that are void."""
+        self._void_before = self._bench.limiter.void_before(self._bench.group)
         void = list(self._timed)
         self._timed.clear()
         self._hand.extendleft(reversed(void))

@@ -29,7 +29,7 @@ class Worker:
         """Work until `stop`; then everything that was in flight is recorded, and the goodbye is said."""
         await self.bench.heartbeat.register()
         async with self.bench.calls, asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(self.bench.heartbeat.run(lambda: len(self.bench.open), self.close_strangers))
+            beating = tasks.create_task(self.bench.heartbeat.run(self.pipeline.signs, self.close_strangers))
             await self.pipeline.run()
             beating.cancel()
 

@@ -11,7 +11,7 @@ read again, and fed jobs that have no owner are handed back. Jobs that are in th
 
 import asyncio
 import logging
-import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -21,9 +21,9 @@ from broker.domain.job import Job, JobKey
 from broker.errors import StoreUnavailable
 from broker.feeder.cost import PoolRates, cost
 from broker.feeder.fair_share import FairShare, StartBonus
-from broker.feeder.reconcile import reconcile
+from broker.feeder.reconcile import Overdue, reconcile
 from broker.feeder.segments import Cursor, SegmentReader
-from broker.feeder.window import LOCAL_SECONDS, RateMeter, target
+from broker.feeder.window import LOCAL_SECONDS, RateMeter, packing, target
 from broker.limits.port import Charge
 from broker.store import batches, due, manifest
 from broker.store.engine import Database
@@ -56,8 +56,8 @@ class RouteSupply:
     """Each of which may hold a job for as long as its account's limits make it wait."""
     rates: PoolRates
     """Per second, over all its accounts."""
-    slowest_per_s: float = math.inf
-    """Calls that the slowest of its workers may start; infinite: nothing is declared."""
+    slowest_per_s: float | None = None
+    """Calls that the slowest of its workers may start; `None` where one has no declared limits."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,10 @@ class _Route:
     meter: RateMeter
     cursors: dict[int, Cursor] = field(default_factory=dict)
     published: int = 0
-    consumed: int = 0
+    consumed: int | None = None
+    """Of what was published: how much has been taken for good; unknown before the first look."""
+    left: int = 0
+    """Jobs that were never fed, at the last look."""
 
 
 class Feeder:
@@ -81,6 +84,7 @@ class Feeder:
         clock: Clock,
         only: Collection[int] | None = None,
         window_s: float = LOCAL_SECONDS,
+        packed: int = 1,
         bonus: StartBonus | None = None,
         on_fed: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -90,6 +94,9 @@ class Feeder:
         self._clock = clock
         self._only = only
         self._window_s = window_s
+        self._packed = packed
+        self._sure = False
+        """What the cursors say was fed is in the window, in the ledger, or due."""
         self._on_fed = on_fed
         self._reader = SegmentReader(database)
         now = clock.monotonic()
@@ -97,6 +104,7 @@ class Feeder:
         self._running: dict[int, Batch] = {}
         self._refresh_at = now
         self._look_for_due_at = 0.0
+        self._overdue = Overdue()
         self._unsaved: dict[tuple[int, int], int] = {}
         self._save_at = now
         self._wake = asyncio.Event()
@@ -106,21 +114,29 @@ class Feeder:
         self._refresh_at = self._look_for_due_at = 0.0
         self._wake.set()
 
+    def doubt(self) -> None:
+        """Turns may have been lost: compare what was fed with the ledger before going on."""
+        self._sure = False
+        self.wake()
+
     async def run(self) -> None:
         """Feed until cancelled. What was fed before this process began is reconciled first."""
-        sure, retry_s = False, _FIRST_RETRY_S
+        retry_s = _FIRST_RETRY_S
         while True:
             try:
-                if not sure:
+                if not self._sure:
+                    self._sure = True  # a loss that is told meanwhile raises new doubt
                     await self._recover()
                 fed = await self.feed()
+                if self._overdue.due(self._clock.monotonic()):
+                    await self._hand_back_overdue()
             except (StoreUnavailable, TransportUnavailable) as error:
                 log.warning("feeding waits: %s", error)
-                sure = False
+                self._sure = False
                 await self._clock.sleep(retry_s)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
                 continue
-            sure, retry_s = True, _FIRST_RETRY_S
+            retry_s = _FIRST_RETRY_S
             try:
                 async with asyncio.timeout(TICK_S if fed or self._has_work() else REFRESH_S):
                     await self._wake.wait()
@@ -170,11 +186,15 @@ class Feeder:
         }
         self._running = {batch.id: batch for batch in known.values() if batch.state is BatchState.RUNNING}
         seen: set[tuple[int, str]] = set()
-        for batch_id, name, _ in await self._database.read(manifest.unfed_routes):
-            route = self._routes.get(name)
+        for route in self._routes.values():
+            route.left = 0
+        for batch_id, name, unfed in await self._database.read(manifest.unfed_routes):
+            known_route = self._routes.get(name)
             batch = self._running.get(batch_id)
-            if route is None or batch is None:
+            if known_route is None or batch is None:
                 continue
+            route = known_route
+            route.left += unfed
             if batch_id not in route.cursors:
                 route.cursors[batch_id] = self._cursor(batch_id, name)
             seen.add((batch_id, name))
@@ -210,7 +230,11 @@ class Feeder:
                 no_room.append(job.key)
         if no_room:
             await self._database.write(due.postpone, no_room, NO_ROOM_S)
-        await self._publish(jobs)
+        by_route: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            by_route[job.route].append(job)
+        for name, these in by_route.items():
+            await self._publish(name, these)
         return len(jobs)
 
     async def _fill(self, name: str, route: _Route) -> int:
@@ -227,8 +251,10 @@ class Feeder:
             jobs.append(job)
             batch, segment, fed = cursor.position()
             fed_to[batch, segment] = fed
-        await self._publish(jobs)
+        await self._publish(name, jobs)
+        route.left = max(0, route.left - len(jobs))
         self._unsaved |= fed_to
+        self._overdue.fed(fed_to, self._clock.monotonic())
         return len(jobs)
 
     def _charge(self, route: _Route, job: Job) -> None:
@@ -242,7 +268,8 @@ class Feeder:
         now = self._clock.monotonic()
         waiting = await self._transport.waiting(name)
         consumed = route.published - waiting
-        route.meter.add(consumed - route.consumed, now=now)
+        if route.consumed is not None:  # before the first look, what waits there was published by a predecessor
+            route.meter.add(max(0, consumed - route.consumed), now=now)
         route.consumed = consumed
         supply = self._supplies[name]
         want = target(
@@ -254,11 +281,26 @@ class Feeder:
         )
         return want - waiting
 
-    async def _publish(self, jobs: list[Job]) -> None:
+    async def _publish(self, name: str, jobs: list[Job]) -> None:
         if jobs:
-            await self._transport.publish([Turn(route=job.route, jobs=(job,)) for job in jobs])
-            for job in jobs:
-                self._routes[job.route].published += 1
+            size = self._jobs_to_a_turn(name)
+            turns = [Turn(route=name, jobs=tuple(jobs[at : at + size])) for at in range(0, len(jobs), size)]
+            await self._transport.publish(turns)
+            self._routes[name].published += len(jobs)
+
+    def _jobs_to_a_turn(self, name: str) -> int:
+        supply, route = self._supplies[name], self._routes[name]
+        recent = route.meter.rate(now=self._clock.monotonic()) / max(1, supply.workers)
+        slowest = recent if supply.slowest_per_s is None else supply.slowest_per_s
+        return packing(per_worker_s=slowest, most=self._packed, left=route.left // max(1, supply.workers))
+
+    async def _hand_back_overdue(self) -> None:
+        """Turns that were lost without a word: segments that were fed long ago, and that nobody finishes."""
+        for name in self._routes:
+            if await self._transport.waiting(name):
+                return  # they may still be there, waiting for an account
+        if await self._overdue.hand_back(self._database, self._clock.monotonic()):
+            self.wake()
 
     async def _save(self) -> None:
         if self._unsaved:

@@ -4,14 +4,21 @@ A job is owned by its result, its open attempt, its due row, or by the queue it 
 restart, or after the queue was lost, what is left of the fed jobs has no owner.
 """
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable
 
-from broker.domain.batch import BatchState
+from broker.domain.batch import TERMINAL, BatchState
 from broker.domain.job import JobKey
 from broker.store import batches, due, manifest
 from broker.store.engine import Database
 from broker.store.manifest import SegmentRow
 from broker.store.segment import read_segment, unpack_line
+
+log = logging.getLogger("penstock.feeder")
+
+OVERDUE_S = 60.0
+"""A job that was fed so long ago, and whose queue is empty, should have been claimed."""
+LOOK_AGAIN_S = 20.0
 
 
 async def reconcile(database: Database, only: Collection[int] | None = None) -> int:
@@ -25,6 +32,46 @@ async def reconcile(database: Database, only: Collection[int] | None = None) -> 
             if row.fed:
                 handed_back += await _segment(database, row)
     return handed_back
+
+
+class Overdue:
+    """Finds turns that were lost without a word: segments that were fed a while ago and are not finished.
+
+    The caller says what it has fed, and looks only when no turn waits in any queue.
+    """
+
+    def __init__(self) -> None:
+        self._fed_at: dict[tuple[int, int], float] = {}
+        """Per batch and segment number, in monotonic seconds."""
+        self._look_at = 0.0
+
+    def fed(self, segments: Iterable[tuple[int, int]], now: float) -> None:
+        """Jobs of these segments were published."""
+        self._fed_at.update((segment, now) for segment in segments)
+
+    def due(self, now: float) -> bool:
+        """Whether a look is worth it."""
+        return now >= self._look_at and any(now - at >= OVERDUE_S for at in self._fed_at.values())
+
+    async def hand_back(self, database: Database, now: float) -> int:
+        """Hand back the jobs of overdue segments that nobody owns; returns how many."""
+        self._look_at = now + LOOK_AGAIN_S
+        handed_back = 0
+        for (batch_id, number), at in list(self._fed_at.items()):
+            if now - at < OVERDUE_S:
+                continue
+            self._fed_at[batch_id, number] = now
+            row = await database.read(manifest.segment_row, batch_id, number)
+            over = row is None or (await database.read(batches.get, batch_id)).state in TERMINAL
+            if row is None or over or await database.read(manifest.finished_within, row) >= row.jobs:
+                del self._fed_at[batch_id, number]
+            else:
+                handed_back += await _segment(database, row)
+        if handed_back:
+            log.warning(
+                "%d jobs were fed more than %g s ago and are in nobody's hands: fed again", handed_back, OVERDUE_S
+            )
+        return handed_back
 
 
 async def _segment(database: Database, row: SegmentRow) -> int:

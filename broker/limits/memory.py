@@ -1,6 +1,7 @@
 """The limiter of a single process: one bucket per limit group."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from broker.domain.account import Limits
@@ -13,12 +14,13 @@ from broker.limits.port import Ask, Granted, GroupState, Observation, Resource, 
 class _Group:
     """A bucket, what was learned about it, and the event that its waiters share until it next changes."""
 
-    __slots__ = ("bucket", "learner", "next_change")
+    __slots__ = ("bucket", "learner", "next_change", "paused_at")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
         self.learner = Learner()
         self.next_change: asyncio.Event | None = None
+        self.paused_at = -math.inf
 
     def wake(self, since: int) -> None:
         if self.next_change is not None and self.bucket.generation != since:
@@ -57,7 +59,9 @@ class MemoryLimiter:
         known.wake(before)
 
     async def throttle(self, group: str, *, hint_s: float, resource: Resource | None, reason: str) -> None:
-        self._groups[group].bucket.throttle(self._clock.monotonic(), hint_s=hint_s, resource=resource, reason=reason)
+        known, now = self._groups[group], self._clock.monotonic()
+        known.bucket.throttle(now, hint_s=hint_s, resource=resource, reason=reason)
+        known.paused_at = now
 
     async def observe(self, group: str, observations: Sequence[Observation], *, sent_at: float | None = None) -> None:
         known = self._groups[group]
@@ -74,6 +78,9 @@ class MemoryLimiter:
             if known.next_change is None:
                 known.next_change = asyncio.Event()
             await known.next_change.wait()
+
+    def void_before(self, group: str) -> float:
+        return self._groups[group].paused_at
 
     async def state(self, group: str) -> GroupState:
         return self._groups[group].bucket.state(self._clock.monotonic())

@@ -156,6 +156,14 @@ class Limiter(Protocol):
         """
         ...
 
+    def void_before(self, group: str) -> float:
+        """When the last pause began that is known here, in seconds of the limiter clock's `monotonic()`.
+
+        Minus infinity when none did. What was granted before and has not started is void: give it back, whichever
+        worker was told to stop.
+        """
+        ...
+
     async def state(self, group: str) -> GroupState:
         """Describe the group as it is right now."""
         ...

@@ -191,10 +191,6 @@ class RedisLimiter:
         )
 
     def void_before(self, group: str) -> float:
-        """When the last pause began that this process knows of, on its own clock; minus infinity when none did.
-
-        What was granted before and has not started should be given back, whichever process was told to stop.
-        """
         return self._groups[group].paused_at
 
     def _due_at(self, known: SharedGroup) -> float:

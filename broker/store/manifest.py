@@ -221,6 +221,12 @@ def segment_rows(connection: Connection, batch_id: int) -> list[SegmentRow]:
     return [_segment_row(row) for row in rows]
 
 
+def segment_row(connection: Connection, batch_id: int, number: int) -> SegmentRow | None:
+    """One segment without its payload, if it is there."""
+    row = connection.execute(select(*_HEAD).where(segments.c.batch_id == batch_id, segments.c.number == number)).first()
+    return _segment_row(row) if row else None
+
+
 def next_unfed(connection: Connection, batch_id: int, route: str, behind: int) -> SegmentRow | None:
     """The first segment of this route behind segment `behind` with jobs that were never fed."""
     row = connection.execute(

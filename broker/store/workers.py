@@ -28,6 +28,19 @@ class WorkerBeat:
     beats: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What a worker tells with its life sign."""
+
+    in_flight: int = 0
+    slots: int | None = None
+    """Calls that may be in flight."""
+    waits_for: str | None = None
+    """What its next call waits for."""
+    busy: float | None = None
+    """The share of one CPU that its process has used of late; 1 is all of it."""
+
+
 def register(connection: Connection, worker_id: str, account: str) -> None:
     """Announce a new process."""
     at = now(connection)
@@ -36,12 +49,20 @@ def register(connection: Connection, worker_id: str, account: str) -> None:
     )
 
 
-def beat(connection: Connection, worker_id: str, in_flight: int) -> None:
+def beat(connection: Connection, worker_id: str, signs: Signs) -> None:
     """Show life; committed when this returns. One that was taken for dead is alive again."""
     connection.execute(
         update(workers)
         .where(workers.c.worker_id == worker_id)
-        .values(heartbeat=now(connection), beats=workers.c.beats + 1, in_flight=in_flight, stopped_at=None)
+        .values(
+            heartbeat=now(connection),
+            beats=workers.c.beats + 1,
+            in_flight=signs.in_flight,
+            slots=signs.slots,
+            waits_for=signs.waits_for,
+            busy=signs.busy,
+            stopped_at=None,
+        )
     )
 
 

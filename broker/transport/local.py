@@ -42,6 +42,9 @@ class LocalConsumer:
             taken.append(LocalDelivery(self._transport, turn))
         return taken
 
+    def resize(self, jobs: int) -> None:
+        """Nothing is at hand here before it is taken."""
+
 
 class LocalTransport:
     """Queues in memory, one per route."""

@@ -47,6 +47,10 @@ class Consumer(Protocol):
         """What has arrived, up to about `most_jobs` jobs (a turn is never split); never waits."""
         ...
 
+    def resize(self, jobs: int) -> None:
+        """Have about so many jobs at hand, taken or not; 0: none come, and those not taken go to others."""
+        ...
+
 
 class Transport(Protocol):
     """The queue of one installation."""

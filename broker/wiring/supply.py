@@ -1,6 +1,5 @@
 """What accounts can take: their routes, slots and rates."""
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -38,7 +37,7 @@ def supply(accounts: Collection[Account], route: str, processes: Mapping[str, in
             input_tokens_per_s=per_second([limits.input_tokens_per_minute for limits in groups]),
             output_tokens_per_s=per_second([limits.output_tokens_per_minute for limits in groups]),
         ),
-        slowest_per_s=min((_starts_per_s(a, max(1, counts[a.name])) for a in able), default=math.inf),
+        slowest_per_s=_slowest([_starts_per_s(a, max(1, counts[a.name])) for a in able]),
     )
 
 
@@ -47,9 +46,14 @@ def _slots(account: Account, processes: int) -> int:
     return slots if account.limits.concurrency is None else min(slots, account.limits.concurrency)
 
 
-def _starts_per_s(account: Account, processes: int) -> float:
-    """Calls that one process of an account may start; without declared limits there is no telling."""
+def _starts_per_s(account: Account, processes: int) -> float | None:
+    """Calls that one process of an account may start; `None` without declared limits."""
     limits = account.limits
     tokens = [limits.tokens_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute]
     per_minute = [limits.requests_per_minute, *(t and t / NOMINAL_TOKENS_PER_REQUEST for t in tokens)]
-    return min((rate / 60 / processes for rate in per_minute if rate is not None), default=math.inf)
+    return min((rate / 60 / processes for rate in per_minute if rate is not None), default=None)
+
+
+def _slowest(rates: Sequence[float | None]) -> float | None:
+    known = [rate for rate in rates if rate is not None]
+    return min(known) if known and len(known) == len(rates) else None

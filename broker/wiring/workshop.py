@@ -19,6 +19,7 @@ from broker.store.engine import Database
 from workers.account_health import AccountHealth
 from workers.bench import Bench, Watch
 from workers.calls import Calls, account_headers
+from workers.effort import Effort
 from workers.heartbeat import Heartbeat
 from workers.recorder import Recorder
 from workers.solo import Solo
@@ -51,6 +52,7 @@ class Workshop:
         self._estimator = Estimator()
         self._pricing = Pricing(accounts)
         self._solo = Solo()
+        self._effort = Effort(clock)
         self._attempts = itertools.count(1)
 
     def bench(self, account: Account) -> Bench:
@@ -76,6 +78,7 @@ class Workshop:
             solo=self._solo,
             policy=self._policy,
             clock=self._clock,
+            effort=self._effort,
             random=random.random,
             new_id=self._new_attempt_id,
             model_of=lambda route: model_of(route, account.models),

@@ -13,6 +13,7 @@ from broker.store import batches, due, workers
 from broker.store.claim import Claimed, Verdict
 from broker.store.tables import attempts
 from broker.store.tables import due as due_table
+from broker.store.workers import Signs
 from broker.testing.builders import ACCOUNT, MODEL, PROVIDER, a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
 
@@ -189,7 +190,7 @@ def test_a_worker_with_an_old_heartbeat_is_granted_nothing(ledger: Ledger) -> No
     ledger.age_heartbeat(15.5)
     assert verdicts(ledger.claim(a_claim((batch_id, 0)), a_claim((batch_id, 1)))) == [Verdict.STALE] * 2
     assert ledger.rows(attempts) == []
-    ledger.write(workers.beat, ledger.worker, 0)
+    ledger.write(workers.beat, ledger.worker, Signs(in_flight=0))
     assert verdicts(ledger.claim(a_claim((batch_id, 0)))) == [Verdict.GRANTED]
 
 
@@ -211,7 +212,7 @@ def test_a_worker_that_was_taken_for_dead_and_beats_is_alive_again(ledger: Ledge
     batch_id = ledger.batch()
     ledger.write(workers.condemn, {ledger.worker: next(b.beats for b in ledger.read(workers.beats))})
     assert verdicts(ledger.claim(a_claim((batch_id, 0)))) == [Verdict.STALE]
-    ledger.write(workers.beat, ledger.worker, 0)
+    ledger.write(workers.beat, ledger.worker, Signs(in_flight=0))
     assert verdicts(ledger.claim(a_claim((batch_id, 0)))) == [Verdict.GRANTED]
 
 

@@ -14,7 +14,7 @@ from broker.store.claim import Verdict
 from broker.store.tables import attempts, usage_hourly
 from broker.store.tables import due as due_table
 from broker.store.tables import workers as workers_table
-from broker.store.workers import DEATHS_ALLOWED, WorkerBeat
+from broker.store.workers import DEATHS_ALLOWED, Signs, WorkerBeat
 from broker.testing.builders import ACCOUNT, MODEL, a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
 
@@ -28,7 +28,7 @@ def ledger(database_url: str) -> Iterator[Ledger]:
 def test_a_worker_shows_life_by_counting(ledger: Ledger) -> None:
     ledger.write(workers.register, "worker-2", ACCOUNT)
     for in_flight in (3, 5):
-        ledger.write(workers.beat, "worker-2", in_flight)
+        ledger.write(workers.beat, "worker-2", Signs(in_flight=in_flight))
     beats = sorted(ledger.read(workers.beats), key=lambda beat: beat.worker_id)
     assert beats == [WorkerBeat(worker_id="worker-1", beats=0), WorkerBeat(worker_id="worker-2", beats=2)]
     assert [row["in_flight"] for row in ledger.rows(workers_table)] == [0, 5]

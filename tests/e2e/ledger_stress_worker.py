@@ -26,6 +26,7 @@ from broker.store import results, workers
 from broker.store.claim import Claim, Claimant, Claimed, Verdict, claim
 from broker.store.engine import Operation, open_database
 from broker.store.record import record
+from broker.store.workers import Signs
 from broker.testing.builders import FINISHED_AT, MODEL, PROVIDER, a_failure, a_report, a_usage
 
 P = ParamSpec("P")
@@ -182,7 +183,7 @@ class Worker:
     async def beat(self) -> None:
         while True:
             await asyncio.sleep(2)
-            await self._process.store.write(workers.beat, self._worker_id, len(self._waiting))
+            await self._process.store.write(workers.beat, self._worker_id, Signs(in_flight=len(self._waiting)))
 
     async def _born(self) -> None:
         await self._process.store.write(register_once, worker_id := uuid.uuid4().hex, self._account)
@@ -211,7 +212,7 @@ class Worker:
             self._process.told.update(answer.verdict.value for answer in answers)
             if Verdict.STALE not in {answer.verdict for answer in answers}:
                 return answers
-            await self._process.store.write(workers.beat, self._worker_id, 0)
+            await self._process.store.write(workers.beat, self._worker_id, Signs(in_flight=0))
 
     def _granted(self, claims: Sequence[Claim], answers: Sequence[Claimed]) -> list[tuple[JobKey, int]]:
         granted = [

@@ -13,6 +13,7 @@ from broker.store import workers as store
 from broker.store.claim import HEARTBEAT_FRESH_S
 from broker.store.engine import open_database
 from broker.store.tables import workers as workers_table
+from broker.store.workers import Signs
 from broker.testing.manual_clock import ManualClock
 from broker.testing.outages import FragileDatabase, eventually
 from workers.heartbeat import BEAT_S, Heartbeat
@@ -62,7 +63,7 @@ def test_a_life_sign_is_fresh_for_fifteen_seconds(sqlite_url: str) -> None:
             assert heartbeat.fresh
             clock.advance(0.001)
             assert not heartbeat.fresh
-            assert await heartbeat.beat(3)
+            assert await heartbeat.beat(Signs(in_flight=3))
             assert heartbeat.fresh
 
     asyncio.run(run())
@@ -74,7 +75,7 @@ def test_a_beat_that_is_not_confirmed_renews_nothing(sqlite_url: str) -> None:
             await heartbeat.register()
             clock.advance(10)
             database.down = True
-            assert not await heartbeat.beat(0)
+            assert not await heartbeat.beat(Signs(in_flight=0))
             assert heartbeat.fresh
             clock.advance(5)
             assert not heartbeat.fresh
@@ -88,7 +89,7 @@ def test_a_beat_whose_answer_was_lost_renews_nothing(sqlite_url: str) -> None:
             await heartbeat.register()
             clock.advance(HEARTBEAT_FRESH_S)
             database.losing.add(store.beat)
-            assert not await heartbeat.beat(0)
+            assert not await heartbeat.beat(Signs(in_flight=0))
             assert not heartbeat.fresh
 
     asyncio.run(run())
@@ -99,7 +100,7 @@ def test_a_slow_beat_counts_from_when_it_was_sent(sqlite_url: str) -> None:
         async with rigged(sqlite_url) as (database, clock, heartbeat):
             await heartbeat.register()
             database.before = lambda _: clock.advance(10)
-            await heartbeat.beat(0)
+            await heartbeat.beat(Signs(in_flight=0))
             clock.advance(5)
             assert not heartbeat.fresh
 
@@ -115,7 +116,7 @@ def test_it_beats_every_five_seconds_and_says_what_is_in_flight(sqlite_url: str)
         ):
             await heartbeat.register()
             compared: list[int] = []
-            beating = tasks.create_task(heartbeat.run(lambda: 7, _noting(compared)))
+            beating = tasks.create_task(heartbeat.run(lambda: Signs(in_flight=7), _noting(compared)))
             for beats in range(1, 4):
                 await eventually(lambda: clock.sleepers)
                 clock.advance(BEAT_S)
@@ -136,7 +137,7 @@ def test_attempts_are_compared_only_after_a_beat_that_was_confirmed(sqlite_url: 
         ):
             await heartbeat.register()
             compared: list[int] = []
-            beating = tasks.create_task(heartbeat.run(lambda: 0, _noting(compared)))
+            beating = tasks.create_task(heartbeat.run(lambda: Signs(in_flight=0), _noting(compared)))
             database.failing.add(store.beat)
             await eventually(lambda: clock.sleepers)
             clock.advance(BEAT_S)

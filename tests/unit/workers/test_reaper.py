@@ -15,6 +15,7 @@ from broker.store.claim import Claimant, claim
 from broker.store.engine import open_database
 from broker.store.record import record
 from broker.store.tables import attempts
+from broker.store.workers import Signs
 from broker.testing.builders import PROVIDER, a_batch, a_claim, a_report
 from broker.testing.manual_clock import ManualClock
 from broker.testing.outages import FragileDatabase, eventually
@@ -41,7 +42,7 @@ class Rig:
 
     async def look(self, after_s: float = READ_S) -> int:
         self.clock.advance(after_s)
-        await self.database.write(store.beat, LIVING, 1)
+        await self.database.write(store.beat, LIVING, Signs(in_flight=1))
         return await self.reaper.look()
 
     async def open(self) -> list[int]:
@@ -140,7 +141,7 @@ def test_one_beat_starts_the_time_again(sqlite_url: str) -> None:
     async def run() -> None:
         async with rigged(sqlite_url) as rig:
             await rig.look_for(STILL_FOR_S - READ_S)
-            await rig.database.write(store.beat, DEAD, 1)
+            await rig.database.write(store.beat, DEAD, Signs(in_flight=1))
             assert await rig.look_for(STILL_FOR_S) == 0
             assert await rig.look() == 1
 
