@@ -48,6 +48,10 @@ EmbeddedDatabaseUrl = Annotated[
     str,
     typer.Option("--database", metavar="URL", help="sqlite:///PATH (relative to this folder) or postgresql://…"),
 ]
+HealthAddress = Annotated[
+    str | None,
+    typer.Option("--health", metavar="HOST:PORT", help="Say there over HTTP how it stands: /livez and /readyz."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BatchId = Annotated[int, typer.Argument(metavar="BATCH", help="Its number; `penstock batches` lists them.")]
 
