@@ -6,6 +6,7 @@ from pathlib import Path
 
 from broker.store import workers
 from broker.store.engine import Database
+from workers.lifeline import fallen
 from workers.recorder import MOST_PER_FLUSH, commit
 from workers.spool import orphans
 
@@ -40,6 +41,20 @@ async def bury(database: Database, worker_ids: Collection[str]) -> int:
     await database.write(workers.forget, list(worker_ids))
     if count:
         log.info("%d calls were in flight in processes that died", count)
+    return count
+
+
+async def bury_neighbours(database: Database, directory: Path) -> int:
+    """Close what processes of this machine left open that are known to be dead; others may be alive and well."""
+    count = 0
+    for process in fallen(directory):
+        buried = False
+        try:
+            await database.write(workers.forget, process.worker_ids)  # from now on they claim nothing
+            count += await bury(database, process.worker_ids)
+            buried = True
+        finally:
+            process.close(buried=buried)
     return count
 
 

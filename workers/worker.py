@@ -14,6 +14,8 @@ from workers.pipeline import Pipeline
 
 log = logging.getLogger("penstock.worker")
 
+_RETRY_S = 1.0
+
 
 class Worker:
     """Runs a pipeline, and keeps its life sign."""
@@ -27,11 +29,19 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then everything that was in flight is recorded, and the goodbye is said."""
-        await self.bench.heartbeat.register()
+        await self._register()
         async with self.bench.calls, asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self.bench.heartbeat.run(self.pipeline.signs, self.close_strangers))
             await self.pipeline.run()
             beating.cancel()
+
+    async def _register(self) -> None:
+        while True:
+            try:
+                return await self.bench.heartbeat.register()
+            except StoreUnavailable as error:
+                log.warning("not registered yet: %s", error)
+                await self.bench.clock.sleep(_RETRY_S)
 
     def stop(self) -> None:
         """Start nothing more."""

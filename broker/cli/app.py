@@ -10,11 +10,18 @@ from broker.cli.accounts import accounts_app
 from broker.cli.batches import batches, cancel, status
 from broker.cli.commands import Commands
 from broker.cli.database import database_app
+from broker.cli.fleet import fleet
 from broker.cli.init import init
+from broker.cli.pausing import pause, resume
 from broker.cli.provider_sim import provider_sim
 from broker.cli.results import results
+from broker.cli.retry import retry
 from broker.cli.run import run
+from broker.cli.scale import scale
+from broker.cli.serve import serve
+from broker.cli.submit import submit
 from broker.cli.usage import usage
+from broker.cli.worker import worker
 
 app = typer.Typer(
     name="penstock",
@@ -51,11 +58,19 @@ def penstock(
 
 
 app.command()(run)
+app.command()(submit)
 app.command()(batches)
 app.command()(status)
 app.command()(results)
+app.command()(pause)
+app.command()(resume)
 app.command()(cancel)
+app.command()(retry)
 app.command()(usage)
+app.command()(fleet)
+app.command()(scale)
+app.command()(serve)
+app.command()(worker)
 app.command()(init)
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(database_app, name="db")

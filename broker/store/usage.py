@@ -35,6 +35,17 @@ def usage_by(connection: Connection, by: Sequence[Dimension]) -> list[UsageLine]
     ]
 
 
+def used_since(connection: Connection, accounts: Sequence[str], since: float) -> tuple[int, int]:
+    """Calls that have reported, and their input and output tokens, since the hour of that moment."""
+    row = connection.execute(
+        select(
+            func.coalesce(func.sum(usage_hourly.c.attempts), 0),
+            func.coalesce(func.sum(usage_hourly.c.input_tokens + usage_hourly.c.output_tokens), 0),
+        ).where(usage_hourly.c.account.in_(accounts), usage_hourly.c.hour >= since // 3600 * 3600)
+    ).one()
+    return int(row[0]), int(row[1])
+
+
 def attempts_of(connection: Connection, batch_id: int) -> list[AttemptGroup]:
     """A batch's calls by account and by how they ended; reads every attempt of the batch."""
     head = (attempts.c.account, attempts.c.provider, attempts.c.state)

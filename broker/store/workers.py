@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import JobKey
@@ -12,7 +12,7 @@ from broker.domain.result import ResultState
 from broker.store.claim import ALONE_AFTER
 from broker.store.manifest import custom_ids
 from broker.store.record import lock_batches, record
-from broker.store.sql import JsonRows, Sql, now
+from broker.store.sql import JsonRows, Sql, now, upsert
 from broker.store.tables import attempts, workers
 
 DEATHS_ALLOWED = 5
@@ -42,11 +42,10 @@ class Signs:
 
 
 def register(connection: Connection, worker_id: str, account: str) -> None:
-    """Announce a new process."""
+    """Announce a new process; announcing it twice changes nothing."""
     at = now(connection)
-    connection.execute(
-        insert(workers).values(worker_id=worker_id, account=account, started_at=at, heartbeat=at, beats=0)
-    )
+    row = upsert(connection, workers).values(worker_id=worker_id, account=account, started_at=at, heartbeat=at, beats=0)
+    connection.execute(row.on_conflict_do_nothing())
 
 
 def beat(connection: Connection, worker_id: str, signs: Signs) -> None:

@@ -1,0 +1,118 @@
+"""`penstock serve`: what moves jobs and results between database and queues, without any provider's key.
+
+feeder    manifest ─▶ queues                            one process at a time
+reaper    dead workers, cancelled batches               one process at a time
+intake    jobs that come over AMQP ─▶ manifest          as many as there are
+delivery  results ─▶ those who subscribed over AMQP     one process at a time
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from enum import StrEnum
+
+from broker.domain.clock import Clock, SystemClock
+from broker.errors import StoreUnavailable
+from broker.feeder import sweeper
+from broker.feeder.feeder import Feeder, RouteSupply
+from broker.feeder.window import QUEUE_SECONDS
+from broker.settings import Settings
+from broker.store import scales
+from broker.store.engine import Database
+from broker.transport.envelope import MOST_JOBS
+from broker.wiring.elected import Elected
+from broker.wiring.servers import opened, transport
+from broker.wiring.supply import all_routes, supply
+from workers.reaper import Reaper
+
+log = logging.getLogger("penstock.serve")
+
+COUNT_WORKERS_S = 2.0
+
+
+class Role(StrEnum):
+    """What a process of `penstock serve` may do."""
+
+    FEEDER = "feeder"
+    REAPER = "reaper"
+    INTAKE = "intake"
+    DELIVERY = "delivery"
+
+
+class Serve:
+    """Plays its roles until `stop`."""
+
+    def __init__(self, settings: Settings, roles: Collection[Role], *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._roles = roles
+        self._clock = clock or SystemClock()
+        self._holder = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
+        self._over = asyncio.Event()
+
+    def stop(self) -> None:
+        """End every role; what is half done is done by whoever takes over."""
+        self._over.set()
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve; `ready` is called once the database is there."""
+        async with opened(self._settings.broker, self._clock) as database, asyncio.TaskGroup() as tasks:
+            playing = []
+            if Role.FEEDER in self._roles:
+                playing.append(tasks.create_task(self._elected(database, Role.FEEDER, self._feed).run()))
+            if Role.REAPER in self._roles:
+                playing.append(tasks.create_task(self._elected(database, Role.REAPER, self._reap).run()))
+            ready()
+            await self._over.wait()
+            for task in playing:
+                task.cancel()
+
+    def _elected(self, database: Database, role: Role, play: Callable[[Database], Awaitable[None]]) -> Elected:
+        return Elected(database, role, self._holder, self._clock, play)
+
+    async def _feed(self, database: Database) -> None:
+        supplies: dict[str, RouteSupply] = {}
+        await self._count_workers(database, supplies)
+
+        def lost() -> None:
+            feeder.doubt()
+
+        queues = transport(self._settings.broker, database, self._clock, lost)
+        feeder = Feeder(
+            database=database,
+            transport=queues,
+            supplies=supplies,
+            clock=self._clock,
+            window_s=QUEUE_SECONDS,
+            packed=MOST_JOBS,
+        )
+        async with queues, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_counting(database, supplies))
+            tasks.create_task(feeder.run())
+
+    async def _keep_counting(self, database: Database, supplies: dict[str, RouteSupply]) -> None:
+        while True:
+            await self._clock.sleep(COUNT_WORKERS_S)
+            await self._count_workers(database, supplies)
+
+    async def _count_workers(self, database: Database, supplies: dict[str, RouteSupply]) -> None:
+        """Size the windows by the workers that live; before the first answer, by those that are configured."""
+        accounts = self._settings.accounts
+        counts = {account.name: account.workers for account in accounts}
+        try:
+            present = await database.read(scales.present)
+        except StoreUnavailable:
+            if supplies:
+                return
+        else:
+            counts = dict.fromkeys(counts, 0)
+            for worker in present:
+                counts[worker.account] = counts.get(worker.account, 0) + 1
+        supplies.update({route: supply(accounts, route, counts) for route in all_routes(accounts)})
+
+    async def _reap(self, database: Database) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Reaper(database, self._clock).run())
+            tasks.create_task(sweeper.run(database, self._clock))
