@@ -1,14 +1,14 @@
 """`penstock batches`, `status` and `cancel`: what the database says of batches, and how to end one."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.options import DEFAULT_DATABASE, AsJson, BatchId, DatabaseUrl
+from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, AsJson, BatchId, DatabaseUrl
 
 if TYPE_CHECKING:
-    from broker.cli.outlook import Outlook
     from broker.domain.batch import Batch
 
 
@@ -37,14 +37,19 @@ def status(
     batch: Annotated[int | None, typer.Argument(metavar="[BATCH]", help="Its number; default: the newest.")] = None,
     *,
     database: DatabaseUrl = DEFAULT_DATABASE,
+    config: Annotated[
+        Path,
+        typer.Option("--config", "-c", metavar="FILE", help="Says which models the accounts serve, where it is there."),
+    ] = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Say how a batch stands: what happens, what it costs so far, when it will end, and why it waits."""
+    """Say how a batch stands: what happens, who works, what it costs so far, when it will end, and why it waits."""
     import asyncio
 
+    from broker.cli.looking import outlook_of
     from broker.cli.outlook import outlook_json, outlook_lines
 
-    outlook = asyncio.run(_outlook(database, batch))
+    outlook = asyncio.run(outlook_of(database, batch, config))
     if as_json:
         typer.echo(json.dumps(outlook_json(outlook), indent=2, ensure_ascii=False))
         return
@@ -72,42 +77,22 @@ async def _newest(url: str, most: int) -> "list[Batch]":
         return await database.read(newest, most)
 
 
-async def _outlook(url: str, batch_id: int | None) -> "Outlook":
-    from broker.cli.opened import existing
-    from broker.cli.outlook import Outlook
-    from broker.errors import CallerError
-    from broker.store.batches import get, newest
-    from broker.store.holder import holder
-    from broker.store.standing import standing, unknown_calls
-
-    async with existing(url) as database:
-        if batch_id is None:
-            latest = await database.read(newest, 1)
-            if not latest:
-                raise CallerError("no batches yet; `penstock run` makes one")
-            batch_id = latest[0].id
-        # Who holds it first: a process that ends in between has then ended the batch, or left it.
-        held_by = await holder(database)
-        batch = await database.read(get, batch_id)
-        stands = await database.read(standing, batch_id, batch.counts.finished)
-        unknown = await database.read(unknown_calls, batch_id)
-        return Outlook(batch=batch, standing=stands, unknown=unknown, holder=held_by, database_url=url)
-
-
 def _print_batches(found: "list[Batch]") -> None:
     from broker.cli.figures import count, money
     from broker.cli.tables import print_table
 
-    columns = ("batch", "state", "rows", "succeeded", "failed", "cost", "tag", "input", "output")
+    columns = ("batch", "state", "rows", "succeeded", "failed", "cost", "name", "tag", "continues", "input", "output")
     rows = [
         (
             str(batch.id),
-            str(batch.state),
+            str(batch.state) if batch.sealed else f"{batch.state}, open",
             count(batch.counts.total),
             count(batch.counts.succeeded),
             count(batch.counts.failed),
             money(batch.cost),
+            batch.name or "",
             batch.tag,
+            str(batch.continues or ""),
             batch.source,
             batch.output or "",
         )

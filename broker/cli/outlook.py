@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 from broker.accounting.reports import plain
+from broker.cli.crew import Crew, crew_json, crew_lines
 from broker.cli.figures import compact, count, duration, money, percent, plural, rate
 from broker.cli.options import DEFAULT_DATABASE, without_password
 from broker.domain.batch import TERMINAL, Batch, BatchState
-from broker.store.standing import Standing
+from broker.store.standing import Played, Standing
 
 STANDARD_INPUT = "standard input"
+FEEDER_FRESH_S = 10.0
+"""A feeder that was not seen for so long feeds nothing: another one would have taken over."""
 _WAITS = {
     "rate_limited": "after being told to slow down",
     "overloaded": "as the provider was overloaded",
@@ -46,10 +50,27 @@ class Outlook:
     holder: str | None
     """The process that runs batches of this database."""
     database_url: str = DEFAULT_DATABASE
+    feeder: Played | None = None
+    """Of a fleet; `None`: there never was one."""
+    crews: tuple[Crew, ...] = ()
+    """The live worker processes."""
+    unserved: tuple[str, ...] = ()
+    """Routes of rows without a result that no live worker serves."""
+
+    @property
+    def fed(self) -> bool:
+        """Whether a `penstock serve` feeds the batches of this database."""
+        return self.feeder is not None and _or_never(self.feeder.seen_ago_s) < FEEDER_FRESH_S
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a batch of `penstock run`, which no other process takes up; a fleet's has no output file."""
+        return self.batch.output is not None
 
     @property
     def running(self) -> bool:
-        return self.holder is not None and self.batch.state in (BatchState.RUNNING, BatchState.CANCELLING)
+        works = self.fed or (self.holder is not None and self.ours)
+        return works and self.batch.state in (BatchState.RUNNING, BatchState.CANCELLING)
 
     @property
     def eta_s(self) -> float | None:
@@ -68,11 +89,17 @@ class Outlook:
         return self.batch.cost / counts.finished * counts.total
 
 
+def _or_never(seen_ago_s: float | None) -> float:
+    return inf if seen_ago_s is None else seen_ago_s
+
+
 def outlook_lines(outlook: Outlook) -> Iterator[str]:
     """The lines, for people."""
     batch, counts = outlook.batch, outlook.batch.counts
-    yield f"batch {batch.id}: {batch.source}" + (f" → {batch.output}" if batch.output else "")
-    yield f"state    {_happening(outlook)}"
+    named = f" ({batch.name})" if batch.name else ""
+    continues = f", rows of batch {batch.continues} again" if batch.continues else ""
+    yield f"batch {batch.id}{named}: {batch.source}{continues}" + (f" → {batch.output}" if batch.output else "")
+    yield f"state    {_happening(outlook)}{_open(batch)}"
     if batch.state is BatchState.RECEIVING:
         return
     yield f"rows     {_rows(outlook)}"
@@ -86,6 +113,9 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
     elif outlook.eta_s is not None:
         pace = f"{rate(outlook.standing.rows_per_s or 0)} rows/s"
         yield f"ends     in {duration(outlook.eta_s)}, at {_clock(outlook.standing.at + outlook.eta_s)} ({pace})"
+    if batch.state not in TERMINAL:
+        yield from crew_lines(outlook.crews)
+        yield from _hindrances(outlook)
     yield from _waits(outlook)
     if outlook.unknown:
         yield f"unknown  {plural(outlook.unknown, 'call')} ended without an answer and may have been paid for"
@@ -104,6 +134,10 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
         "eta_s": outlook.eta_s,
         "expected_cost": None if outlook.expected_cost is None else plain(round(outlook.expected_cost, 10)),
         "held_by": outlook.holder,
+        "fed": outlook.fed,
+        "feeder_seen_ago_s": None if outlook.feeder is None else outlook.feeder.seen_ago_s,
+        "workers": [crew_json(crew) for crew in outlook.crews],
+        "unserved": list(outlook.unserved),
     }
 
 
@@ -112,7 +146,10 @@ def batch_json(batch: Batch) -> dict[str, Any]:
     counts = batch.counts
     return {
         "batch": batch.id,
+        "name": batch.name,
         "state": str(batch.state),
+        "open": not batch.sealed,
+        "continues": batch.continues,
         "source": batch.source,
         "output": batch.output,
         "tag": batch.tag,
@@ -132,12 +169,31 @@ def batch_json(batch: Batch) -> dict[str, Any]:
 
 def _happening(outlook: Outlook) -> str:
     batch, holder = outlook.batch, outlook.holder
-    if batch.state in _NOBODY and holder is None:
+    if batch.state in _ANYWAY:
+        return _ANYWAY[batch.state].format(id=batch.id)
+    if outlook.fed and batch.state in _FED:
+        return _FED[batch.state]
+    if outlook.ours and holder is None and batch.state in _NOBODY:
         return _NOBODY[batch.state].format(id=batch.id, resume=resume_command(outlook))
+    if not outlook.ours and batch.state in _UNFED:
+        return _UNFED[batch.state].format(id=batch.id, seen=_seen(outlook.feeder))
     return _SOMEBODY.get(batch.state, str(batch.state)).format(holder=holder)
 
 
+def _seen(feeder: Played | None) -> str:
+    if feeder is None:
+        return "none ever has"
+    return (
+        "the last has stopped" if feeder.seen_ago_s is None else f"the last was seen {duration(feeder.seen_ago_s)} ago"
+    )
+
+
+def _open(batch: Batch) -> str:
+    return "" if batch.sealed or batch.state in TERMINAL else "; open, more rows may come until it is sealed"
+
+
 _RESUME = "{resume} (add the options of the first run)"
+_ANYWAY = {BatchState.PAUSED: "paused; let it go on with: penstock resume {id}"}
 _NOBODY = {
     BatchState.RECEIVING: f"its input was not read to the end; go on there with: {_RESUME}",
     BatchState.RUNNING: f"nothing runs it; resume with: {_RESUME}",
@@ -147,6 +203,15 @@ _SOMEBODY = {
     BatchState.RECEIVING: "its input is being read by {holder}",
     BatchState.RUNNING: "running, by {holder}",
     BatchState.CANCELLING: "being cancelled, by {holder}: calls in flight still report",
+}
+_FED = {
+    BatchState.RUNNING: "running, by the fleet",
+    BatchState.CANCELLING: "being cancelled, by the fleet: calls in flight still report",
+}
+_UNFED = {
+    BatchState.RECEIVING: "its input is being read, or was not read to the end: the same command goes on there",
+    BatchState.RUNNING: "waits: no `penstock serve` feeds it ({seen})",
+    BatchState.CANCELLING: "being cancelled, but no `penstock serve` finishes that ({seen})",
 }
 
 
@@ -188,6 +253,18 @@ def _cost(outlook: Outlook) -> str:
     if batch.state not in TERMINAL and outlook.expected_cost:
         text += f" so far, about {money(outlook.expected_cost)} in the end"
     return text
+
+
+def _hindrances(outlook: Outlook) -> Iterator[str]:
+    """Why a fleet gets no further with it."""
+    if outlook.batch.state is not BatchState.RUNNING or not outlook.fed:
+        return
+    if not outlook.crews:
+        yield "waits    for workers: none is alive; start `penstock fleet`, or `penstock worker --account NAME`"
+    elif outlook.unserved:
+        yield f"waits    for a worker that serves {', '.join(outlook.unserved)}: none that is alive does"
+    elif all(crew.held_up for crew in outlook.crews):
+        yield "waits    for the accounts: every worker is held up"
 
 
 def _waits(outlook: Outlook) -> Iterator[str]:

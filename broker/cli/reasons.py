@@ -41,6 +41,22 @@ def state_in_words(account: AccountProgress) -> str:
             return "working" if account.in_flight else "has nothing to do"
 
 
+def wait_in_words(waits_for: str) -> str:
+    """What a worker process says that its next call waits for."""
+    kind, _, detail = waits_for.partition(": ")
+    match kind:
+        case "database":
+            return "waits for the database, which does not answer"
+        case "paused":
+            return f"paused: {_PAUSES.get(detail, detail or 'no reason given')}"
+        case "slots":
+            return "all its slots are in use"
+        case _ if waits_for in _LIMITS:
+            return f"at {_LIMITS[waits_for]}"
+        case _:
+            return f"waits for {waits_for}"
+
+
 def _limit(account: AccountProgress, waits_for: str) -> str | None:
     if waits_for in _LIMITS:
         return _LIMITS[waits_for]

@@ -1,19 +1,18 @@
 """`penstock results`: the results of a batch as JSON lines, also while it runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import Exit
 from broker.cli.options import DEFAULT_DATABASE, BatchId, DatabaseUrl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from broker.domain.batch import Batch
-    from broker.store.engine import Database
 
-PAGE = 500
 _STATES = ("succeeded", "failed", "cancelled", "expired")
 
 
@@ -29,11 +28,17 @@ def results(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them here instead of standard output.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the batch has ended, and print results as they come.")
+    ] = False,
     database: DatabaseUrl = DEFAULT_DATABASE,
 ) -> None:
     """Print the results of a batch as lines of OpenAI batch output, in the order in which they came.
 
     While the batch runs, the last line on standard error says with which --after to go on.
+
+    With --follow an outage of the database is waited out, and Ctrl-C ends the command with that last line (exit status
+    130). FILE then grows line by line; with --after the new lines go behind those that it has.
     """
     import asyncio
 
@@ -44,50 +49,53 @@ def results(
         raise typer.BadParameter(f"{state!r} is none of {', '.join(_STATES)}", param_hint="--state")
     if output is not None and not holds_results(output):
         raise CallerError(f"{output} holds something else than results; name another file")
+    if follow:
+        raise typer.Exit(_follow(database, batch, after, state, output))
     note = asyncio.run(_print(database, batch, after, state, output))
     if note:
         typer.echo(note, err=True)
+
+
+def _follow(url: str, batch_id: int, after: int, state: str | None, output: Path | None) -> Exit:
+    import asyncio
+
+    from broker.cli.following import Following
+
+    following = Following(batch_id, after, state, say=lambda words: typer.echo(words, err=True))
+    if asyncio.run(following.run(url, output, lambda batches: _check_free(output, batches))):
+        return Exit.OK
+    typer.echo(f"stopped; go on with --after {following.seen}", err=True)
+    return Exit.INTERRUPTED
 
 
 async def _print(url: str, batch_id: int, after: int, state: str | None, output: Path | None) -> str | None:
     """Write the lines; returns how to go on if more will come."""
     import sys
 
+    from broker.cli.following import Following, claimants
     from broker.cli.opened import existing
     from broker.delivery.files import replacing
-    from broker.domain.batch import TERMINAL, BatchState
-    from broker.store.batches import get, in_state
+    from broker.domain.batch import TERMINAL
+    from broker.store.batches import get
 
+    lines = Following(batch_id, after, state)
     async with existing(url) as database:
         batch = await database.read(get, batch_id)
         if output is None:
-            seen = await _copy(database, batch_id, after, state, sys.stdout.buffer)
+            await lines.catch_up(database, sys.stdout.buffer)
         else:
-            unfinished = await database.read(in_state, *(set(BatchState) - TERMINAL))
-            _check_free(output, [batch, *unfinished])
+            _check_free(output, await claimants(database, batch_id))
             with replacing(output) as file:
-                seen = await _copy(database, batch_id, after, state, file)
+                await lines.catch_up(database, file)
     if batch.state in TERMINAL:
         return None
-    return f"batch {batch_id} is {batch.state}, more may come; go on with --after {seen}"
+    return f"batch {batch_id} is {batch.state}, more may come; go on with --after {lines.seen}"
 
 
-def _check_free(output: Path, batches: "Sequence[Batch]") -> None:
+def _check_free(output: Path | None, batches: "Sequence[Batch]") -> None:
     """The process that runs a batch writes its output: nobody else may."""
     from broker.errors import CallerError
 
     for batch in batches:
-        if batch.output is not None and output.resolve() == Path(batch.output).resolve():
+        if output is not None and batch.output is not None and output.resolve() == Path(batch.output).resolve():
             raise CallerError(f"{output} is the output of batch {batch.id} itself; name another file")
-
-
-async def _copy(database: "Database", batch_id: int, after: int, state: str | None, file: BinaryIO) -> int:
-    """Copy page by page; returns where the cursor stands."""
-    from broker.delivery.openai_lines import output_line
-    from broker.store import results as ledger
-
-    while page := await database.read(ledger.lines_after, batch_id, after, PAGE):
-        file.write(b"".join(output_line(result) for result in page if state in (None, result.state)))
-        after = page[-1].seq
-    file.flush()
-    return after

@@ -9,7 +9,7 @@ from broker.domain.attempt import AttemptState
 from broker.store import manifest
 from broker.store.segment import read_segment, unpack_line
 from broker.store.sql import JsonRows, Sql, now
-from broker.store.tables import attempts, due, results, segments
+from broker.store.tables import attempts, due, elections, results, segments
 
 RATE_OVER_ROWS = 1_000
 LAST_OF = 2_000
@@ -109,6 +109,23 @@ def last_calls(connection: Connection) -> dict[str, LastCall]:
         row.account: LastCall(error_class=row.error_class, ago_s=at - row.finished_at)
         for row in sorted(ended, key=lambda row: (row.finished_at, row.batch_id, row.position))
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A role that one process of a fleet plays, and when it last said so."""
+
+    holder: str
+    seen_ago_s: float | None
+    """`None`: it has resigned."""
+
+
+def played(connection: Connection, role: str) -> Played | None:
+    """Who plays a role, or played it last; `None` where nobody ever has."""
+    row = connection.execute(select(elections).where(elections.c.role == role)).first()
+    if row is None:
+        return None
+    return Played(holder=row.holder, seen_ago_s=now(connection) - row.renewed_at if row.renewed_at else None)
 
 
 def _finished_at(connection: Connection, batch_id: int, seq: int) -> float | None:
