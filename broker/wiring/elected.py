@@ -58,14 +58,17 @@ class Elected:
 
     async def _while_elected(self, fenced: Fenced) -> None:
         async with asyncio.TaskGroup() as tasks:
-            playing = tasks.create_task(self._played(fenced))
-            while not playing.done():
-                await asyncio.wait([playing], timeout=RENEW_S)
-                await self._stand()
-                if self._epoch is None or self._clock.monotonic() - self._confirmed > _SURE_S:
-                    log.warning("not confirmed as the %s in time: standing again", self._role)
-                    playing.cancel()
-                    break
+            ends = [tasks.create_task(self._played(fenced)), tasks.create_task(self._renewed())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in ends:
+                task.cancel()
+
+    async def _renewed(self) -> None:
+        """Return when this process is not confirmed any more."""
+        while self._epoch is not None and self._clock.monotonic() - self._confirmed <= _SURE_S:
+            await self._clock.sleep(RENEW_S)
+            await self._stand()
+        log.warning("not confirmed as the %s in time: standing again", self._role)
 
     async def _played(self, fenced: Fenced) -> None:
         try:

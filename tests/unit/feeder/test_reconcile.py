@@ -10,7 +10,7 @@ from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Again
-from broker.feeder.reconcile import reconcile
+from broker.feeder.reconcile import OVERDUE_S, Overdue, reconcile
 from broker.store import batches, due, manifest, workers
 from broker.store.claim import Claimant, claim
 from broker.store.engine import open_database
@@ -130,5 +130,39 @@ def test_segments_of_several_routes_that_overlap_are_told_apart(sqlite_url: str)
             await finished(database, JobKey(batch_id, 1), JobKey(batch_id, 2))
             await reconcile(database)
             assert set(await database.read(due_rows)) == {(batch_id, 0), (batch_id, 4)}
+
+    asyncio.run(run())
+
+
+def test_what_was_fed_long_ago_and_is_in_nobodys_hands_is_handed_back(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database:
+            batch_id = await database.write(a_batch, 3)
+            finished_one, called, lost = (JobKey(batch_id, position) for position in range(3))
+            await database.write(manifest.advance, [(batch_id, 0, 3)])
+            await finished(database, finished_one)
+            await database.write(claim, CLAIMANT, [a_claim(called)])
+            overdue = Overdue()
+            overdue.fed([(batch_id, 0)], now=100.0)
+            assert not overdue.due(100.0 + OVERDUE_S - 1)
+            assert overdue.due(100.0 + OVERDUE_S)
+            assert await overdue.hand_back(database, 100.0 + OVERDUE_S) == 1
+            assert await database.read(due_rows) == {lost: "reconciled"}
+            assert not overdue.due(100.0 + OVERDUE_S + 1)
+            assert overdue.due(100.0 + 2 * OVERDUE_S)
+
+    asyncio.run(run())
+
+
+def test_a_finished_segment_is_not_looked_at_again(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database:
+            batch_id = await database.write(a_batch, 2)
+            await database.write(manifest.advance, [(batch_id, 0, 2)])
+            await finished(database, JobKey(batch_id, 0), JobKey(batch_id, 1))
+            overdue = Overdue()
+            overdue.fed([(batch_id, 0)], now=0.0)
+            assert await overdue.hand_back(database, OVERDUE_S) == 0
+            assert not overdue.due(1e9)
 
     asyncio.run(run())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.feeder.window import LOCAL_SECONDS, QUEUE_SECONDS, RateMeter, target
+from broker.feeder.window import LOCAL_SECONDS, QUEUE_SECONDS, RateMeter, packing, target
 
 
 def test_a_queue_holds_three_seconds_of_the_recent_rate() -> None:
@@ -92,3 +92,18 @@ def test_a_clock_that_steps_back_changes_nothing() -> None:
 def test_a_memory_must_be_positive_and_finite(memory_s: float) -> None:
     with pytest.raises(ValueError, match="memory"):
         RateMeter(now=0.0, memory_s=memory_s)
+
+
+@pytest.mark.parametrize(
+    ("per_worker_s", "left", "size"),
+    [
+        (5.0, 10_000, 1),  # slow: a job each
+        (100.0, 10_000, 10),  # what one starts in a tenth of a second
+        (4_000.0, 10_000, 32),
+        (4_000.0, 40, 10),  # the tail: a quarter of what each will still get
+        (4_000.0, 3, 1),
+        (0.0, 10_000, 1),  # nothing has come back yet
+    ],
+)
+def test_turns_are_as_large_as_their_workers_are_fast(per_worker_s: float, left: int, size: int) -> None:
+    assert packing(per_worker_s=per_worker_s, most=32, left=left) == size
