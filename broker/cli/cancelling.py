@@ -8,6 +8,7 @@ from broker.feeder.sweeper import sweep_batch
 from broker.store import batches, lock
 from broker.store.engine import Database
 from broker.store.holder import holder
+from broker.store.standing import played
 from broker.wiring.spools import spool_directory
 from workers.recovery import bury_predecessors, replay_spools
 
@@ -23,12 +24,20 @@ async def cancel_batch(url: str, batch_id: int) -> str:
         if batch.state is BatchState.RECEIVING:
             return await _cancel_receiving(database, batch)
         await database.write(batches.move, batch_id, BatchState.CANCELLING)
+        if await _has_fleet(database):
+            # Its workers are alive, whatever the lock of the embedded mode says: nobody is to be buried here
+            return f"batch {batch_id} is being cancelled; `penstock serve` finishes it: calls in flight still report"
         try:
             async with lock.held(database):
                 return await _finish(database, batch_id)
         except DatabaseBusy:
             by = await holder(database) or "the process that runs it"
             return f"batch {batch_id} is being cancelled; {by} finishes it: calls in flight still report"
+
+
+async def _has_fleet(database: Database) -> bool:
+    """Whether a `penstock serve` has ever worked on this database: then it is the one that ends batches."""
+    return any([await database.read(played, role) for role in ("feeder", "reaper")])
 
 
 async def _cancel_receiving(database: Database, batch: Batch) -> str:

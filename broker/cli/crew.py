@@ -68,4 +68,4 @@ def crew_json(crew: Crew) -> dict[str, Any]:
 
 def _waiting(crew: Crew, waits_for: str, number: int) -> str:
     words = wait_in_words(waits_for)
-    return words if number == len(crew.processes) else f"{count(number)} of them {words}"
+    return words if number == len(crew.processes) else f"{count(number)} of them: {words}"

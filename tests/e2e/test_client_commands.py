@@ -12,7 +12,7 @@ import pytest
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
-from broker.store import batches, lock, manifest
+from broker.store import batches, elections, lock, manifest, workers
 from broker.store.segment import read_segment, unpack_line
 from broker.store.submitting import submitting
 from broker.testing.builders import a_claim, a_failure, a_report, a_submission
@@ -176,6 +176,39 @@ def test_what_cannot_be_paused_or_resumed_says_why(folder: Folder, ledger: Ledge
     assert "there is no batch 4" in missing.err
     states = [batch.state for batch in ledger.read(batches.newest, 9)]
     assert states == [BatchState.CANCELLING, BatchState.COMPLETED, BatchState.RECEIVING]
+
+
+def test_cancelling_leaves_the_workers_of_a_fleet_alone(folder: Folder, ledger: Ledger) -> None:
+    key = JobKey(ledger.batch(3), 0)
+    ledger.claim(a_claim(key, "att-1-0-1"))
+    ledger.write(elections.stand, "reaper", "serve-1", None)
+    done = folder.run("cancel", "1")
+    assert (done.code, done.err) == (0, "")
+    assert "batch 1 is being cancelled; `penstock serve` finishes it" in done.out
+    assert ledger.read(batches.get, 1).state is BatchState.CANCELLING
+    assert ledger.read(workers.open_attempts, ledger.worker).keys() == {"att-1-0-1"}
+    assert [beat.worker_id for beat in ledger.read(workers.beats)] == [ledger.worker]
+
+
+def test_status_says_who_works_for_the_fleet_and_what_is_missing(folder: Folder, ledger: Ledger) -> None:
+    folder.jobs(4, model=lambda number: "m" if number else "m@account-south")
+    url = folder.keys["PENSTOCK_DATABASE"]
+    folder.configure(NOWHERE, "north", "south")
+    folder.keys["PENSTOCK_DATABASE"] = url
+    folder.run("submit", "jobs.jsonl")
+    assert "waits: no `penstock serve` feeds it (none ever has)" in folder.run("status").out
+    ledger.write(elections.stand, "feeder", "serve-1", None)
+    with ExitStack() as held:
+        if ledger.database.url.get_backend_name() == "sqlite":  # where only its holder can be alive
+            held.enter_context(holding(ledger, lock.held(ledger.database)))
+        ledger.write(workers.register, "w-2", "account-north")
+        ledger.write(workers.stop, ledger.worker)
+        text = folder.run("status").out
+        facts = json.loads(folder.run("status", "--json").out)
+    assert "state    running, by the fleet" in text
+    assert "works    account-north: 1 process, 0 calls in flight" in text
+    assert "waits    for a worker that serves m@account-south: none that is alive does" in text
+    assert (facts["fed"], facts["unserved"]) == (True, ["m@account-south"])
 
 
 def test_failed_rows_are_retried_as_a_batch_of_their_own(folder: Folder, ledger: Ledger) -> None:

@@ -2,9 +2,11 @@ from typing import Any
 
 import pytest
 
+from broker.cli.crew import crews
 from broker.cli.outlook import Outlook, outlook_json, outlook_lines
 from broker.domain.batch import BatchState, Counts
-from broker.store.standing import Standing
+from broker.domain.presence import Presence
+from broker.store.standing import Played, Standing
 from tests.unit.cli.standing_run import a_batch
 
 HOLDER = "process 7 on host"
@@ -21,10 +23,28 @@ def an_outlook(state: BatchState = BatchState.RUNNING, holder: str | None = HOLD
     }
     url = changes.pop("database_url", "sqlite:///penstock.db")
     counts = changes.pop("counts", a_batch().counts)
-    batch = a_batch(state=state, counts=counts, finished_at=160.0 if state is BatchState.COMPLETED else None)
+    finished_at = 160.0 if state is BatchState.COMPLETED else None
+    batch = a_batch(state=state, counts=counts, finished_at=finished_at, **changes.pop("batch", {}))
     unknown = changes.pop("unknown", 0)
+    fleet = {name: changes.pop(name) for name in ("feeder", "crews", "unserved") if name in changes}
     stands |= changes
-    return Outlook(batch=batch, standing=Standing(**stands), unknown=unknown, holder=holder, database_url=url)
+    return Outlook(batch=batch, standing=Standing(**stands), unknown=unknown, holder=holder, database_url=url, **fleet)
+
+
+SUBMITTED = {"output": None}
+"""A batch of a fleet."""
+
+
+def a_fleet(*processes: Presence, state: BatchState = BatchState.RUNNING, **changes: Any) -> Outlook:
+    """A batch of a fleet with these live processes, which is fed."""
+    feeder = Played(holder="serve-1", seen_ago_s=2.0)
+    facts: dict[str, Any] = {"batch": SUBMITTED, "feeder": feeder, "crews": crews(processes)}
+    return an_outlook(state, None, **(facts | changes))
+
+
+def a_process(account: str = "north", **changes: Any) -> Presence:
+    facts: dict[str, Any] = {"worker_id": "w", "in_flight": 3, "slots": 8, "waits_for": None, "busy": 0.1}
+    return Presence(account=account, **(facts | changes))
 
 
 def told(outlook: Outlook) -> str:
@@ -90,3 +110,64 @@ def test_calls_without_an_answer_are_told() -> None:
 
 def test_an_empty_beginning_has_no_expected_cost() -> None:
     assert an_outlook(counts=Counts(total=10)).expected_cost is None
+
+
+def test_a_fleet_says_who_works_and_when_it_ends() -> None:
+    text = told(a_fleet(a_process(), a_process("south", waits_for="tokens"), a_process()))
+    assert "state    running, by the fleet" in text
+    assert "works    north: 2 processes, 6 of 16 calls in flight\n" in text
+    assert "works    south: 1 process, 3 of 8 calls in flight, at its limit of tokens" in text
+    assert "ends     in 1 min 40 s" in text
+    assert "waits  " not in text
+    facts = outlook_json(a_fleet(a_process(waits_for="tokens")))
+    assert (facts["fed"], facts["eta_s"], facts["feeder_seen_ago_s"]) == (True, 100.0, 2.0)
+    assert facts["workers"] == [
+        {"account": "north", "processes": 1, "in_flight": 3, "slots": 8, "waits_for": {"tokens": 1}}
+    ]
+
+
+def test_some_of_an_accounts_processes_wait() -> None:
+    text = told(a_fleet(a_process(waits_for="slots"), a_process(waits_for="requests"), a_process(slots=None)))
+    assert "3 processes, 9 calls in flight, 1 of them: all its slots are in use, 1 of them: at its limit of r" in text
+
+
+@pytest.mark.parametrize(
+    ("feeder", "words"),
+    [
+        (None, "waits: no `penstock serve` feeds it (none ever has)"),
+        (Played(holder="x", seen_ago_s=None), "waits: no `penstock serve` feeds it (the last has stopped)"),
+        (Played(holder="x", seen_ago_s=10.0), "waits: no `penstock serve` feeds it (the last was seen 10 s ago)"),
+        (Played(holder="x", seen_ago_s=9.9), "running, by the fleet"),
+    ],
+)
+def test_a_batch_that_nobody_feeds_says_so(feeder: Played | None, words: str) -> None:
+    outlook = a_fleet(a_process(), feeder=feeder)
+    assert words in told(outlook)
+    assert (outlook.eta_s is None) == ("waits" in words)
+
+
+def test_what_holds_a_fleet_up_is_told() -> None:
+    assert "waits    for workers: none is alive; start `penstock fleet`" in told(a_fleet())
+    missing = a_fleet(a_process(), unserved=("judge", "large@azure"))
+    assert "waits    for a worker that serves judge, large@azure: none that is alive does" in told(missing)
+    held_up = a_fleet(a_process(waits_for="requests"), a_process("south", waits_for="paused: rate_limited"))
+    assert "waits    for the accounts: every worker is held up" in told(held_up)
+    assert "south: 1 process, 3 of 8 calls in flight, paused: the provider says it is going too fast" in told(held_up)
+
+
+def test_a_paused_batch_says_how_it_goes_on() -> None:
+    text = told(a_fleet(a_process(), state=BatchState.PAUSED))
+    assert "state    paused; let it go on with: penstock resume 3" in text
+    assert "ends  " not in text
+
+
+def test_a_batch_of_a_fleet_is_not_run_by_whoever_runs_another() -> None:
+    outlook = an_outlook(holder=HOLDER, batch=SUBMITTED)
+    assert "waits: no `penstock serve` feeds it" in told(outlook)
+    assert not outlook.running
+
+
+def test_an_open_batch_with_a_name_that_continues_another_says_all_that() -> None:
+    text = told(an_outlook(batch={"name": "evals", "sealed": False, "continues": 2}))
+    assert text.startswith("batch 3 (evals): jobs.jsonl, rows of batch 2 again → /data/out.jsonl")
+    assert "; open, more rows may come until it is sealed" in text
