@@ -2,8 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from broker.domain.job import Endpoint
@@ -42,7 +43,7 @@ def read_rows(source: Source, *, routes: frozenset[str]) -> Generator[Row | Prob
     Memory does not grow with the source. Close the iterator when leaving it early, since it holds the file open.
     Raises `CallerError` when the source cannot be read or has no rows at all.
     """
-    check = _RowCheck(routes)
+    check = RowCheck(routes)
     position = -1
     with open_lines(source) as lines:
         for position, line in enumerate(lines):
@@ -51,17 +52,31 @@ def read_rows(source: Source, *, routes: frozenset[str]) -> Generator[Row | Prob
         raise CallerError(f"{source.name} is empty: it has no rows; write one JSON object per line")
 
 
-class _RowCheck:
-    """Turns lines into rows or problems; remembers the hints it gave for unknown models."""
+class RowCheck:
+    """Turns lines into rows or problems; remembers the hints it gave for unknown models.
 
-    def __init__(self, routes: frozenset[str]) -> None:
+    `only` are the keys that a row may have, where others are not ignored; `defaults` stand for those left out.
+    """
+
+    def __init__(
+        self,
+        routes: frozenset[str],
+        *,
+        only: frozenset[str] | None = None,
+        defaults: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._routes = routes
+        self._only = only
+        self._defaults = defaults
         self._hints: dict[str, str] = {}
 
     def row(self, line: Line, position: int) -> Row | Problem:
         fields: dict[str, Any] | None = None
         try:
             fields, body = _parsed(line)
+            if self._only is not None and not fields.keys() <= self._only:
+                raise _invalid(f"the row has a key that is not known; known are {', '.join(sorted(self._only))}")
+            fields = {**self._defaults, **fields}
             custom_id = _custom_id(fields)
             endpoint = _endpoint(fields)
             request = _request(fields, endpoint)

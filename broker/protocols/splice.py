@@ -15,6 +15,8 @@ _KEY = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.
 _SCALAR = re.compile(_STRING + rb"|[^][{},:\"\s]++", re.DOTALL)
 _BRACKET = re.compile(rb'(?:[^"\[\]{}]*+' + _STRING + rb')*+[^"\[\]{}]*+([\[\]{}])', re.DOTALL)
 _AFTER_VALUE = re.compile(rb"[ \t\r\n]*+([,}])")
+_AFTER_ELEMENT = re.compile(rb"[ \t\r\n]*+([],])[ \t\r\n]*+")
+_ARRAY_START = re.compile(rb"\[[ \t\r\n]*+")
 _START = re.compile(rb"[ \t\r\n]*+\{")
 _OPENING = (b"{", b"[")
 _ESCAPED_LETTER_D_TO_O = b"\\u006"
@@ -49,6 +51,28 @@ def members(text: bytes) -> Iterator[Member]:
         position = after.end()
     if text[position:].lstrip(b" \t\r\n")[:1] != b"}":
         raise ValueError(f"no key at {position}")
+
+
+def elements(text: bytes, start: int) -> Iterator[tuple[int, int]]:
+    """Where each element of the array that begins at `start` starts and ends, in order.
+
+    Stops with `ValueError` where the text is no array any more.
+    """
+    begin = _ARRAY_START.match(text, start)
+    if begin is None:
+        raise ValueError(f"no array at {start}")
+    position = begin.end()
+    if text[position : position + 1] == b"]":
+        return
+    while True:
+        end = _end_of_value(text, position)
+        yield position, end
+        after = _AFTER_ELEMENT.match(text, end)
+        if after is None:
+            raise ValueError(f"no comma or bracket after the element that ends at {end}")
+        if after[1] == b"]":
+            return
+        position = after.end()
 
 
 def deeper_than(text: bytes, limit: int) -> bool:

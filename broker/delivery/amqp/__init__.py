@@ -1,0 +1,1 @@
+"""Results sent to producers over RabbitMQ."""

@@ -1,0 +1,1 @@
+"""Submissions that other programs publish to RabbitMQ."""

@@ -1,0 +1,204 @@
+"""One connection of FastStream to RabbitMQ, from its making to its loss.
+
+FastStream would bring a lost connection back by itself: with its queues as it remembers them, without those that
+were deleted, and with a first attempt that must succeed. So that is switched off: a session ends with its
+connection or its channel, and whoever owns it makes another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aio_pika import RobustConnection
+from aio_pika.exceptions import DeliveryError, PublishError
+from faststream.rabbit import Channel, RabbitBroker, RabbitRouter
+from yarl import URL
+
+from broker.transport.port import TransportUnavailable
+from broker.transport.public.readable import ReadableSockets
+from broker.transport.rabbitmq.connection import lost_is_unavailable, server_url
+from broker.transport.rabbitmq.declaring import close_channel, declare
+from broker.transport.rabbitmq.timings import Timings
+
+_NEVER_S = 10 * 365 * 86_400.0
+"""Until the library would connect again by itself."""
+_LIBRARY_LOG = logging.getLogger("penstock.faststream")
+
+
+class Unroutable(TransportUnavailable):
+    """No queue takes the message."""
+
+    code = "unroutable"
+
+
+class Refused(TransportUnavailable):
+    """The queue is full, or has no leader just now."""
+
+    code = "publish_refused"
+
+
+class Session:
+    """Consumes what its routers subscribe to, and publishes.
+
+    Everything raises `TransportUnavailable` once the session is lost; `lost` is set then, and `why` says why.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        timings: Timings,
+        routers: Sequence[RabbitRouter] = (),
+        prefetch: int | None = None,
+    ) -> None:
+        parsed = server_url(url)
+        self.server = f"{parsed.host}:{parsed.port or ''}{parsed.path}"
+        """The address, without the password."""
+        self._timings = timings
+        self._rabbit = _Rabbit(parsed, name, timings=timings, routers=routers, prefetch=prefetch)
+        self._connection: RobustConnection | None = None
+        self.lost = asyncio.Event()
+        self.why = ""
+
+    async def open(self) -> None:
+        """Connect; raises `TransportUnavailable`."""
+        with lost_is_unavailable(f"no connection to RabbitMQ at {self.server}"):
+            async with asyncio.timeout(self._timings.connect):
+                self._connection = await self._rabbit.connect()
+                self._connection.close_callbacks.add(lambda _, error: self.end(str(error) or repr(error)))
+                channel = await self._rabbit.config.channel_manager.get_channel()
+                wire = await channel.get_underlay_channel()
+                wire.closing.add_done_callback(lambda _: self.end("the server closed the channel"))
+                wire.on_consumer_cancel_callbacks.add(lambda _: self.end("the server cancelled the consumer"))
+
+    async def consume(self) -> None:
+        """Start the subscribers: queues, exchanges and bindings are made where they are not there."""
+        with lost_is_unavailable("consuming"):
+            async with asyncio.timeout(self._timings.connect):
+                await self._rabbit.start()
+
+    async def declare(self, queue: str) -> int:
+        """Make a queue unless it is there; returns the messages that wait in it. Raises `QueueMismatch`."""
+        if self._connection is None or self.lost.is_set():
+            raise TransportUnavailable(f"declaring {queue}: {self.why or 'not connected'}")
+        with lost_is_unavailable(f"declaring {queue}"):
+            async with asyncio.timeout(self._timings.ask):
+                # A channel of its own: a queue that was made differently costs the channel on which one asks
+                channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            return await declare(channel, queue, self._timings.ask)
+        except TransportUnavailable as error:
+            if isinstance(error.__cause__, TimeoutError) and not await self.blocked():
+                self.abort("no answer in time")
+            raise
+        finally:
+            await close_channel(channel, self._timings.close)
+
+    async def publish(self, body: bytes, queue: str, *, headers: Mapping[str, Any], **properties: Any) -> None:
+        """Publish to a queue; returns when the message is confirmed. `properties` are those of FastStream's publish.
+
+        Raises `Unroutable`, `Refused`, or another `TransportUnavailable` when it is not known what became of it.
+        Messages that are published at the same time arrive in the order of the calls.
+        """
+        if self.lost.is_set():
+            raise TransportUnavailable(f"publishing: {self.why}")
+        if await self.blocked():
+            # What is sent now is read when the alarm is over, however often it was given up by then
+            raise TransportUnavailable(f"RabbitMQ at {self.server} takes no messages: memory or disk alarm")
+        with lost_is_unavailable("publishing"):
+            try:
+                await self._rabbit.publish(
+                    body,
+                    queue,
+                    headers=dict(headers),
+                    persist=True,
+                    mandatory=True,
+                    timeout=self._timings.publish,
+                    **properties,
+                )
+            except PublishError as error:
+                raise Unroutable(f"there is no queue {queue!r}") from error
+            except DeliveryError as error:
+                raise Refused(f"queue {queue!r} takes no more messages for now") from error
+            except TimeoutError:
+                if not await self.blocked():
+                    self.abort("no answer in time")
+                raise
+
+    async def blocked(self) -> bool:
+        """Whether the server has said that it takes no messages for now (a memory or disk alarm)."""
+        transport = None if self._connection is None else self._connection.transport
+        if transport is None:
+            return False
+        try:
+            async with asyncio.timeout(0):  # ready at once, or not now
+                await transport.ready()
+        except TimeoutError:
+            return True
+        return False
+
+    def end(self, why: str) -> None:
+        """The session is lost, for this reason; the first one counts."""
+        if not self.lost.is_set():
+            self.why = why
+            self.lost.set()
+
+    def abort(self, why: str) -> None:
+        """Cut the connection: it may look alive for long, and does not answer."""
+        self._rabbit.sockets.abort()
+        self.end(why)
+
+    async def close(self) -> None:
+        """Finish the messages in hand, stop consuming, say farewell; or cut, where the server does not answer.
+
+        A message that arrives meanwhile is not looked at, and goes back to its queue with the connection.
+        """
+        try:
+            with suppress(TransportUnavailable, ExceptionGroup), lost_is_unavailable("closing"):
+                drain_s = 0 if self.lost.is_set() else self._timings.drain
+                async with asyncio.timeout(drain_s + self._timings.close):
+                    await self._rabbit.stop()
+        finally:
+            self.abort("closed")
+
+
+class _Rabbit(RabbitBroker):
+    """FastStream's connection object, on a connection that is made once, and survives unreadable properties."""
+
+    def __init__(
+        self, url: URL, name: str, *, timings: Timings, routers: Sequence[RabbitRouter], prefetch: int | None
+    ) -> None:
+        super().__init__(
+            str(url.with_user(None)),
+            routers=routers,
+            default_channel=Channel(prefetch_count=prefetch, on_return_raises=True),
+            graceful_timeout=timings.drain,
+            apply_types=False,  # nothing is decoded or validated before our own code has the message
+            app_id="penstock",
+            logger=_LIBRARY_LOG,
+            log_level=logging.DEBUG,
+        )
+        self.sockets = ReadableSockets()
+        self._url = url
+        self._name = name
+        self._connect_s = timings.connect
+
+    async def _connect(self) -> RobustConnection:
+        connection = RobustConnection(
+            self._url,
+            client_properties={"connection_name": self._name},
+            reconnect_interval=_NEVER_S,
+        )
+        connection.kwargs["transport_factory"] = self.sockets
+        try:
+            await connection.connect(timeout=self._connect_s)
+            self.config.connect(connection)
+            self._channel = await self.config.channel_manager.get_channel()
+        except BaseException:
+            await connection.close()
+            self.sockets.abort()
+            raise
+        return connection
