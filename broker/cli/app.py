@@ -12,7 +12,7 @@ from broker.cli.commands import Commands
 from broker.cli.database import database_app
 from broker.cli.fleet import fleet
 from broker.cli.init import init
-from broker.cli.pausing import pause, resume
+from broker.cli.pausing import pause, resume, seal
 from broker.cli.provider_sim import provider_sim
 from broker.cli.results import results
 from broker.cli.retry import retry
@@ -64,6 +64,7 @@ app.command()(status)
 app.command()(results)
 app.command()(pause)
 app.command()(resume)
+app.command()(seal)
 app.command()(cancel)
 app.command()(retry)
 app.command()(usage)

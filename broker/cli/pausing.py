@@ -1,4 +1,4 @@
-"""`penstock pause` and `resume`: whether a batch may start calls."""
+"""`penstock pause`, `resume` and `seal`: whether a batch may start calls, and whether it takes more jobs."""
 
 import typer
 
@@ -21,3 +21,12 @@ def resume(batch: BatchId, *, database: DatabaseUrl = DEFAULT_DATABASE) -> None:
     from broker.cli.steering import resume_batch
 
     typer.echo(asyncio.run(resume_batch(database, batch)))
+
+
+def seal(batch: BatchId, *, database: DatabaseUrl = DEFAULT_DATABASE) -> None:
+    """Seal an open batch: it takes no more jobs, and completes when those that it has are finished."""
+    import asyncio
+
+    from broker.cli.steering import seal_batch
+
+    typer.echo(asyncio.run(seal_batch(database, batch)))

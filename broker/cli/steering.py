@@ -1,11 +1,12 @@
-"""Moves the state of a batch, and says what that means."""
+"""Steers a batch, and says what that means."""
 
 from broker.cli.figures import plural
 from broker.cli.opened import existing
 from broker.domain.batch import MOVES, Batch, BatchState
 from broker.errors import CallerError, IllegalMove
-from broker.store import batches
+from broker.store import batches, submissions
 from broker.store.engine import Database
+from broker.store.submissions import Submission
 
 _TRIES = 10
 
@@ -30,6 +31,19 @@ async def resume_batch(url: str, batch_id: int) -> str:
         return f"batch {batch_id} is running already"
     left = plural(batch.counts.total - batch.counts.finished, "row")
     return f"batch {batch_id} may run again, with {left} left; `penstock status {batch_id}` says who runs it"
+
+
+async def seal_batch(url: str, batch_id: int) -> str:
+    """Let no more jobs join; returns what came of it. Raises `NoSuchBatch`."""
+    async with existing(url) as database:
+        batch = await database.read(batches.get, batch_id)
+        if batch.sealed or batch.name is None:
+            return f"batch {batch_id} takes no more jobs already; it is {batch.state}"
+        this = Submission(project=batch.project, submission_id=f"seal:{batch_id}", body_hash="")
+        await database.write(submissions.seal, this, batch.name, lambda sealed: str(sealed.total))
+        batch = await database.read(batches.get, batch_id)
+    left = plural(batch.counts.total - batch.counts.finished, "row")
+    return f"batch {batch_id} is sealed with {plural(batch.counts.total, 'row')}, {left} left; it is {batch.state}"
 
 
 async def _moved(database: Database, batch_id: int, to: BatchState, verb: str) -> tuple[Batch, bool]:

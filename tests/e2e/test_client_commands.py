@@ -12,10 +12,11 @@ import pytest
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
-from broker.store import batches, elections, lock, manifest, workers
+from broker.store import batches, elections, lock, manifest, submissions, workers
 from broker.store.segment import read_segment, unpack_line
+from broker.store.submissions import OpenBatch, Submission
 from broker.store.submitting import submitting
-from broker.testing.builders import a_claim, a_failure, a_report, a_submission
+from broker.testing.builders import a_claim, a_failure, a_report, a_segment, a_submission
 from broker.testing.contracts.store import Ledger, opened
 from broker.testing.simulator import Simulator, simulator
 from tests.e2e.command_line import Folder, ended, row, until
@@ -176,6 +177,19 @@ def test_what_cannot_be_paused_or_resumed_says_why(folder: Folder, ledger: Ledge
     assert "there is no batch 4" in missing.err
     states = [batch.state for batch in ledger.read(batches.newest, 9)]
     assert states == [BatchState.CANCELLING, BatchState.COMPLETED, BatchState.RECEIVING]
+
+
+def test_an_open_batch_is_sealed_once(folder: Folder, ledger: Ledger) -> None:
+    jobs = OpenBatch(project="evals", name="standing", dialect="openai", source="AMQP")
+    this = Submission(project="evals", submission_id="m-1", body_hash="1")
+    ledger.write(submissions.append, this, jobs, lambda at: [a_segment(range(at, at + 2))], lambda _: "ok")
+    finish(ledger, 1, range(2))
+    assert "; open, more rows may come until it is sealed" in folder.run("status").out
+    assert "running, open" in folder.run("batches").out
+    sealed = folder.run("seal", "1")
+    assert (sealed.code, sealed.out) == (0, "batch 1 is sealed with 2 rows, 0 rows left; it is completed\n")
+    assert folder.run("seal", "1").out == "batch 1 takes no more jobs already; it is completed\n"
+    assert folder.run("seal", "2").code == 2
 
 
 def test_cancelling_leaves_the_workers_of_a_fleet_alone(folder: Folder, ledger: Ledger) -> None:
