@@ -202,7 +202,7 @@ class Fleet:
 
     async def _drain(self, grace_s: float) -> None:
         places = self._all_places()
-        log.info("%d processes finish their calls, for up to %g s", len(places), grace_s)
+        log.info("stops: every process may finish its calls, for up to %g s", grace_s)
         for place in places:
             place.give_up()
         if places:

@@ -51,6 +51,10 @@ class Scaling:
             log.warning("the database answers again")
             self._trouble = ""
 
+    def trouble(self) -> str | None:
+        """Say why the numbers stay as they are; `None`: they do not."""
+        return self._trouble or None
+
     def wanted(self, account: Account) -> int:
         """How many processes this account shall have."""
         asked = self._asked.get(account.name)
