@@ -1,8 +1,8 @@
 """Private server processes from Debian packages, where we are root and may install them."""
 
 import os
+import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -59,26 +59,13 @@ def as_user(user: str, *command: str | Path) -> list[str]:
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--pdeathsig=INT", *map(str, command)]
 
 
-def started(command: list[str], log: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
-    """Start a server process; the stack interrupts it and waits for its end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True)
-    stack.callback(_stop, process)
-    return process
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_S)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def lasting_port() -> int:
+    """Return a free port that stays free while its server is away: no outgoing connection gets one of these."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

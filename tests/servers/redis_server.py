@@ -34,7 +34,7 @@ class PrivateRedis:
     def __init__(self, folder: Path) -> None:
         self._program = debian.program("usr/bin/redis-server", "redis-server")
         self._folder = folder
-        self._port = debian.free_port()
+        self._port = debian.lasting_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
