@@ -52,15 +52,18 @@ class LocalTransport:
     def __init__(self) -> None:
         self._queues: defaultdict[str, deque[Turn]] = defaultdict(deque)
         self._unacked: Counter[str] = Counter()
-        self._arrived: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._arrived: defaultdict[str, deque[Callable[[], None]]] = defaultdict(deque)
+        """Who is told first takes first. Another one each time: a job that the first may not have must reach others."""
 
     async def publish(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
             self._queues[turn.route].append(turn)
             self._unacked[turn.route] += len(turn.jobs)
         for route in {turn.route for turn in turns}:
-            for wake in self._arrived[route]:
+            told = self._arrived[route]
+            for wake in told:
                 wake()
+            told.rotate(-1)
 
     def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> "LocalConsumer":
         for route in routes:

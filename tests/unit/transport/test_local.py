@@ -53,3 +53,18 @@ def test_only_those_who_serve_the_route_are_woken_and_once_for_all_its_turns() -
         return woken
 
     assert asyncio.run(run()) == ["first", "second"]
+
+
+def test_another_one_is_told_first_each_time() -> None:
+    """Whoever is told first takes first, and may be the one that has to hand the job back."""
+
+    async def run() -> list[str]:
+        transport = LocalTransport()
+        woken: list[str] = []
+        for name in ("first", "second", "third"):
+            transport.consume(["a"], lambda name=name: woken.append(name))  # type: ignore[misc]
+        for position in range(4):
+            await transport.publish([a_turn(position, route="a")])
+        return woken[::3]
+
+    assert asyncio.run(run()) == ["first", "second", "third", "first"]
