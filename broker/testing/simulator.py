@@ -19,8 +19,9 @@ _STOP_S = 10.0
 class Simulator:
     """A simulator that runs elsewhere, and its own pages."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int) -> None:
         self.url = url
+        self.pid = pid
         self.base_url = f"{url}/v1"
 
     def ledger(self) -> list[Row]:
@@ -50,7 +51,7 @@ def simulator(folder: Path, config: str) -> Iterator[Simulator]:
     command = [sys.executable, "-m", "workers.provider_sim", "--config", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
     try:
-        yield Simulator(_announced(process))
+        yield Simulator(_announced(process), process.pid)
     finally:
         process.terminate()
         process.communicate(timeout=_STOP_S)

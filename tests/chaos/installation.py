@@ -149,6 +149,10 @@ class Installation:
                 body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
                 line = {"custom_id": f"{name}-{row}", "method": "POST", "url": "/v1/chat/completions", "body": body}
                 file.write(json.dumps(line) + "\n")
+        return self.submit_file(path, *options)
+
+    def submit_file(self, path: Path, *options: str) -> int:
+        """Submit a batch file; returns the number of its batch once it is accepted."""
         done = subprocess.run(
             [*PENSTOCK, "submit", str(path), "--config", str(self.config()), "--json", *options],
             cwd=self.folder,
