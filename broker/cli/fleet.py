@@ -55,12 +55,15 @@ def run_fleet(config: Path, command: "Command", *, grace_s: float, health: str |
     """Run the fleet of a configuration, whose processes are started with `command`; returns the exit status."""
     import asyncio
 
+    from broker.cli.logs import to_standard_error
     from broker.settings import load
+    from broker.wiring.servers import url_of
     from workers.launching import Launcher
 
-    logging.basicConfig(stream=sys.stderr, format="[fleet] %(message)s")
-    logging.getLogger("penstock").setLevel(logging.INFO)
     settings = load(config)
+    for server in ("database", "rabbitmq", "redis"):
+        url_of(settings.broker, server)  # or nothing is started
+    to_standard_error()
     launcher = Launcher(command)
     _adopt(launcher, settings)
     lost = asyncio.run(_run(config, settings, launcher, grace_s, health))
@@ -78,6 +81,7 @@ async def _run(
     from broker.domain.clock import SystemClock
     from broker.settings import load
     from broker.store.engine import open_database
+    from broker.wiring.servers import url_of
     from workers.fleet import Fleet
     from workers.scaling import Scaling
 
@@ -90,7 +94,7 @@ async def _run(
 
     clock = SystemClock()
     async with AsyncExitStack() as closing:
-        database = open_database(_database(settings))
+        database = open_database(url_of(settings.broker, "database"))
         closing.push_async_callback(database.close)
         scaling = Scaling(database, clock)
         running = Fleet(
@@ -114,21 +118,6 @@ async def _run(
             log.info("health is told at %s", told.url)
         with _obeying_signals(running):
             return await running.run(grace_s)
-
-
-def _database(settings: "Settings") -> str:
-    from broker.errors import ConfigError
-    from broker.secrets import read_url
-
-    servers = settings.broker
-    urls = {"database": servers.database, "rabbitmq": servers.rabbitmq, "redis": servers.redis}
-    missing = [name for name, url in urls.items() if url is None]
-    if servers.database is None or missing:
-        raise ConfigError(
-            f"{servers.file}: [broker]: {', '.join(missing)} missing: the processes of a fleet meet there; "
-            f'add `{missing[0]} = "…"` with a URL, env:NAME or file:PATH (one process alone: `penstock run`)'
-        )
-    return read_url(servers.database)
 
 
 def _adopt(launcher: "Launcher", settings: "Settings") -> None:

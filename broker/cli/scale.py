@@ -129,6 +129,7 @@ def _facts(
 def _print(
     accounts: "Sequence[Account]", asked: Mapping[str, int], present: "Mapping[str, Sequence[Presence]]"
 ) -> None:
+    from broker.cli.reasons import wait_in_words
     from broker.cli.tables import print_table
 
     rows = []
@@ -136,7 +137,7 @@ def _print(
         running = present.get(account.name, ())
         slots = [one.slots for one in running if one.slots is not None]
         in_flight = sum(one.in_flight for one in running)
-        waits = sorted({one.waits_for for one in running if one.waits_for})
+        waits = sorted({wait_in_words(one.waits_for) for one in running if one.waits_for})
         rows.append(
             (
                 account.name,
@@ -147,7 +148,7 @@ def _print(
                 ", ".join(waits) or "-",
             )
         )
-    columns = ("account", "configured", "asked", "running", "in flight", "waits for")
+    columns = ("account", "configured", "asked", "running", "in flight", "state")
     print_table(columns, rows, figures=("asked", "running", "in flight"))
 
 

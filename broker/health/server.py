@@ -46,12 +46,14 @@ class Health:
         checks: Mapping[str, Check],
         probes: Mapping[str, Probe] | None = None,
         notes: Mapping[str, Check] | None = None,
+        probe_within_s: float = PROBE_WITHIN_S,
     ) -> None:
         self._address = address
         self._clock = clock
         self._checks = checks
         self._probes = probes or {}
         self._notes = notes or {}
+        self._probe_within_s = probe_within_s
         self._lag = LoopLag(clock)
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._probed: dict[str, str | None] = {}
@@ -107,18 +109,21 @@ class Health:
         async with self._probing:
             if self._clock.monotonic() >= self._probe_at:
                 async with asyncio.TaskGroup() as tasks:
-                    running = {name: tasks.create_task(_tried(probe)) for name, probe in self._probes.items()}
+                    running = {
+                        name: tasks.create_task(_tried(probe, self._probe_within_s))
+                        for name, probe in self._probes.items()
+                    }
                 self._probed = {name: task.result() for name, task in running.items()}
                 self._probe_at = self._clock.monotonic() + PROBED_FOR_S
             return self._probed
 
 
-async def _tried(probe: Probe) -> str | None:
+async def _tried(probe: Probe, within_s: float) -> str | None:
     try:
-        async with asyncio.timeout(PROBE_WITHIN_S):
+        async with asyncio.timeout(within_s):
             return _masked(await probe())
     except TimeoutError:
-        return f"no answer within {PROBE_WITHIN_S:g} s"
+        return f"no answer within {within_s:g} s"
     except (BrokerError, OSError) as error:
         return _masked(str(error) or type(error).__name__)
 

@@ -38,7 +38,7 @@ def test_asking_for_nothing_changes_nothing(ledger: Ledger) -> None:
 
 def test_who_has_shown_life_is_present(ledger: Ledger) -> None:
     ledger.write(store.register, "worker-2", "z")
-    ledger.write(_says, "worker-2", in_flight=3, slots=8, waits_for="tokens", busy=0.25)
+    ledger.write(_says, "worker-2", {"in_flight": 3, "slots": 8, "waits_for": "tokens", "busy": 0.25})
     first, second = ledger.read(scales.present)
     assert (first.worker_id, first.account, first.slots, first.busy) == (ledger.worker, ACCOUNT, None, None)
     assert (second.account, second.in_flight, second.slots) == ("z", 3, 8)
@@ -55,5 +55,5 @@ def test_who_said_goodbye_or_shows_no_life_is_not_present(ledger: Ledger) -> Non
     assert ledger.read(scales.present) == []
 
 
-def _says(connection: Connection, worker_id: str, **facts: object) -> None:
-    connection.execute(update(workers).where(workers.c.worker_id == worker_id).values(**facts))
+def _says(connection: Connection, worker_id: str, facts: dict[str, object]) -> None:
+    connection.execute(update(workers).where(workers.c.worker_id == worker_id).values(facts))

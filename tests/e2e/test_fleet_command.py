@@ -179,9 +179,11 @@ def test_a_fleet_needs_its_servers(command: Command) -> None:
     command.configure(a=1)
     path = command.folder / "penstock.toml"
     path.write_text(path.read_text().replace('redis = "redis://127.0.0.1:1/"', ""))
-    ended = Folder(command.folder).run("fleet")
+    folder = Folder(command.folder)
+    folder.keys = command.environment()
+    ended = folder.run("fleet")
     assert ended.code == 2
-    assert "[broker]: redis missing" in ended.err
+    assert "[broker] redis: a fleet needs it" in ended.err
 
 
 def test_its_health_is_that_of_its_processes(command: Command) -> None:
