@@ -94,6 +94,11 @@ class Recorder:
     def __len__(self) -> int:
         return len(self._reports)
 
+    @property
+    def spools(self) -> bool:
+        """Whether reports are in the spool: the database does not take them."""
+        return self._spool.in_use
+
     async def put(self, report: Report) -> None:
         """Take a report over; waits while too many are not committed yet."""
         self.put_nowait(report)

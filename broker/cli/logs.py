@@ -3,8 +3,8 @@
 import logging
 import sys
 
-_CHATTY = ("aio_pika", "aiormq", "faststream")
-"""Libraries that report each reconnect themselves: what it means is reported by us."""
+_CHATTY = ("aio_pika", "aiormq", "alembic", "faststream")
+"""Libraries that report what they do themselves: what it means is reported by us."""
 
 
 def to_standard_error(label: str = "") -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.options import DEFAULT_CONFIG, ConfigPath
+from broker.cli.options import DEFAULT_CONFIG, ConfigPath, HealthAddress
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,6 +21,7 @@ def serve(
     roles: Annotated[
         str, typer.Option("--roles", metavar="ROLES", help="What this process does, with commas between them.")
     ] = _ROLES,
+    health: HealthAddress = None,
 ) -> None:
     """Feed the queues of a fleet, watch over its workers, and take and send messages over AMQP.
 
@@ -35,7 +36,7 @@ def serve(
     chosen = _roles(roles)
     settings = load(config)
     to_standard_error()
-    uvloop.run(_serve(settings, chosen))
+    uvloop.run(_serve(settings, chosen, health))
 
 
 def _roles(text: str) -> "Collection[Role]":
@@ -48,9 +49,10 @@ def _roles(text: str) -> "Collection[Role]":
     return [Role(name) for name in chosen]
 
 
-async def _serve(settings: "Settings", roles: "Collection[Role]") -> None:
+async def _serve(settings: "Settings", roles: "Collection[Role]", health: str | None) -> None:
     from broker.cli.signals import interruptible
+    from broker.health.address import address
     from broker.wiring.serve import Serve
 
-    process = Serve(settings, roles)
+    process = Serve(settings, roles, health=address(health) if health else None)
     await interruptible(process.run(), drain=process.stop)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.options import DEFAULT_CONFIG, ConfigPath
+from broker.cli.options import DEFAULT_CONFIG, ConfigPath, HealthAddress
 
 if TYPE_CHECKING:
     from broker.domain.account import Account
@@ -15,6 +15,7 @@ def worker(
     *,
     account: Annotated[str, typer.Option("--account", metavar="NAME", help="The account that it works for.")],
     config: ConfigPath = DEFAULT_CONFIG,
+    health: HealthAddress = None,
 ) -> None:
     """Work for one account: take jobs from RabbitMQ, call the provider, commit results to the database.
 
@@ -34,7 +35,7 @@ def worker(
     check_secrets([mine], settings.key_origins)
     to_standard_error()
     try:
-        uvloop.run(_work(settings, mine))
+        uvloop.run(_work(settings, mine, health))
     except Aborted as aborted:
         from broker.cli.commands import Exit
 
@@ -42,14 +43,15 @@ def worker(
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-async def _work(settings: "Settings", account: "Account") -> None:
+async def _work(settings: "Settings", account: "Account", health: str | None) -> None:
     import asyncio
 
     from broker.cli.signals import interruptible
+    from broker.health.address import address
     from broker.wiring.worker import WorkerProcess
     from workers.parent import parent_gone, say_ready
 
-    process = WorkerProcess(settings, account)
+    process = WorkerProcess(settings, account, health=address(health) if health else None)
 
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -63,6 +63,11 @@ class RedisLimiter:
         self._running = False
         self._wake = asyncio.Event()
 
+    @property
+    def away(self) -> str | None:
+        """Why only a share of the limits is handed out; `None`: the server answers."""
+        return self._away
+
     def declare(
         self,
         group: str,

@@ -9,22 +9,31 @@ delivery  results ─▶ those who subscribed over AMQP     one process at a tim
 import asyncio
 import logging
 import os
+import random
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from enum import StrEnum
+from typing import assert_never
 
+from broker.delivery.amqp.sending import ResultDelivery
 from broker.domain.clock import Clock, SystemClock
 from broker.errors import StoreUnavailable
 from broker.feeder import sweeper
 from broker.feeder.feeder import Feeder, RouteSupply
 from broker.feeder.window import QUEUE_SECONDS
+from broker.health.address import Address
+from broker.health.server import Health
+from broker.intake import sealer
+from broker.intake.amqp.intake import AmqpIntake
 from broker.settings import Settings
 from broker.store import scales
 from broker.store.engine import Database
+from broker.store.probe import answers
 from broker.transport.envelope import MOST_JOBS
 from broker.wiring.elected import Elected
-from broker.wiring.servers import opened, transport
+from broker.wiring.servers import opened, transport, url_of
 from broker.wiring.supply import all_routes, supply
 from workers.reaper import Reaper
 
@@ -45,12 +54,27 @@ class Role(StrEnum):
 class Serve:
     """Plays its roles until `stop`."""
 
-    def __init__(self, settings: Settings, roles: Collection[Role], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        roles: Collection[Role],
+        *,
+        clock: Clock | None = None,
+        health: Address | None = None,
+    ) -> None:
+        """Take what to do; `health` is where to tell how it stands.
+
+        Raises `ConfigError` where a URL is missing that a role needs.
+        """
         self._settings = settings
         self._roles = roles
         self._clock = clock or SystemClock()
         self._holder = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex[:8]})"
         self._over = asyncio.Event()
+        self._health = health
+        self._rabbitmq = url_of(settings.broker, "rabbitmq") if set(roles) - {Role.REAPER} else ""
+        self._problems: dict[str, Callable[[], str | None]] = {}
+        """Of the roles that this process plays now."""
 
     def stop(self) -> None:
         """End every role; what is half done is done by whoever takes over."""
@@ -58,19 +82,74 @@ class Serve:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve; `ready` is called once the database is there."""
-        async with opened(self._settings.broker, self._clock) as database, asyncio.TaskGroup() as tasks:
-            playing = []
-            if Role.FEEDER in self._roles:
-                playing.append(tasks.create_task(self._elected(database, Role.FEEDER, self._feed).run()))
-            if Role.REAPER in self._roles:
-                playing.append(tasks.create_task(self._elected(database, Role.REAPER, self._reap).run()))
+        async with (
+            opened(self._settings.broker, self._clock) as database,
+            self._told(database),
+            asyncio.TaskGroup() as tasks,
+        ):
+            playing = [tasks.create_task(self._played(database, role)) for role in self._roles]
             ready()
             await self._over.wait()
             for task in playing:
                 task.cancel()
 
+    async def _played(self, database: Database, role: Role) -> None:
+        match role:
+            case Role.INTAKE:
+                await self._take_in(database)
+            case Role.FEEDER:
+                await self._elected(database, role, self._feed).run()
+            case Role.REAPER:
+                await self._elected(database, role, self._reap).run()
+            case Role.DELIVERY:
+                await self._elected(database, role, self._deliver).run()
+            case _:
+                assert_never(role)
+
     def _elected(self, database: Database, role: Role, play: Callable[[Database], Awaitable[None]]) -> Elected:
         return Elected(database, role, self._holder, self._clock, play)
+
+    def _told(self, database: Database) -> AbstractAsyncContextManager[object]:
+        """Tell over HTTP how this process stands, where that is wanted."""
+        if self._health is None:
+            return nullcontext()
+
+        def rabbitmq() -> str | None:
+            return "; ".join(problem for ask in self._problems.values() if (problem := ask())) or None
+
+        checks = {"rabbitmq": rabbitmq}
+        return Health(
+            self._health, clock=self._clock, checks=checks, probes={"database": lambda: answers(database)}
+        ).serving()
+
+    @contextmanager
+    def _watched(self, role: Role, problem: Callable[[], str | None]) -> Iterator[None]:
+        self._problems[role] = problem
+        try:
+            yield
+        finally:
+            del self._problems[role]
+
+    async def _take_in(self, database: Database) -> None:
+        broker = self._settings.broker
+        intake = AmqpIntake(
+            self._rabbitmq,
+            database,
+            projects=broker.projects,
+            routes=all_routes(self._settings.accounts),
+            clock=self._clock,
+            random=random.random,
+            prefix=broker.prefix,
+        )
+        with self._watched(Role.INTAKE, lambda: intake.problem):
+            await intake.run()
+
+    async def _deliver(self, database: Database) -> None:
+        delivery = ResultDelivery(
+            self._rabbitmq, database, clock=self._clock, random=random.random, prefix=self._settings.broker.prefix
+        )
+        with self._watched(Role.DELIVERY, lambda: delivery.problem):
+            await delivery.run()
 
     async def _feed(self, database: Database) -> None:
         supplies: dict[str, RouteSupply] = {}
@@ -88,9 +167,10 @@ class Serve:
             window_s=QUEUE_SECONDS,
             packed=MOST_JOBS,
         )
-        async with queues, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_counting(database, supplies))
-            tasks.create_task(feeder.run())
+        with self._watched(Role.FEEDER, lambda: "; ".join(queues.problems) or None):
+            async with queues, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_counting(database, supplies))
+                tasks.create_task(feeder.run())
 
     async def _keep_counting(self, database: Database, supplies: dict[str, RouteSupply]) -> None:
         while True:
@@ -116,3 +196,4 @@ class Serve:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Reaper(database, self._clock).run())
             tasks.create_task(sweeper.run(database, self._clock))
+            tasks.create_task(sealer.run(database, self._clock))

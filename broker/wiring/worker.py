@@ -7,24 +7,27 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from pathlib import Path
 
 from broker.domain.account import Account
 from broker.domain.clock import Clock, SystemClock
 from broker.domain.report import Report
 from broker.errors import ConfigError, StoreUnavailable
+from broker.health.address import Address
+from broker.health.server import Health
 from broker.limits.redis import RedisLimiter
 from broker.settings import Settings
 from broker.store.engine import Database
 from broker.store.plan import Plan
+from broker.store.probe import answers
 from broker.transport.rabbitmq.transport import RabbitTransport
 from broker.wiring.collector import collect_rarely
 from broker.wiring.daily import DailyUse
 from broker.wiring.servers import opened, transport, url_of
 from broker.wiring.spools import spool_directory
 from broker.wiring.workshop import Workshop
-from workers.bench import Watch
+from workers.bench import Bench, Watch
 from workers.lifeline import Lifeline
 from workers.recorder import Recorder
 from workers.recovery import bury_neighbours, replay_spools
@@ -57,8 +60,11 @@ class WorkerProcess:
         account: Account,
         *,
         clock: Clock | None = None,
+        health: Address | None = None,
         watch: Watch = lambda _step, _work: None,
     ) -> None:
+        """Take the settings of the whole pool, and the account to work for; `health` is where to tell how it stands."""
+        self._health = health
         self._settings = settings
         self._account = account
         self._clock = clock or SystemClock()
@@ -72,8 +78,6 @@ class WorkerProcess:
             prefix=f"{settings.broker.prefix}penstock",
         )
         self._worker: Worker | None = None
-        self._transport: RabbitTransport | None = None
-        self._recorder: Recorder | None = None
 
     def stop(self) -> None:
         """Start nothing more; what is in flight is finished and recorded."""
@@ -100,7 +104,6 @@ class WorkerProcess:
             daily = DailyUse(self._limiter, database, self._account, self._settings.accounts, self._clock)
             await self._prepared(database, directory, daily)
             stack.push_async_callback(self._limiter.close)
-            self._recorder = recorder
             async with asyncio.TaskGroup() as services:
                 background = [
                     services.create_task(recorder.run()),
@@ -108,8 +111,11 @@ class WorkerProcess:
                     services.create_task(daily.run()),
                 ]
                 try:
-                    async with transport(self._settings.broker, database, self._clock) as self._transport:
-                        self._worker = Worker(bench, self._transport)
+                    async with (
+                        transport(self._settings.broker, database, self._clock) as queues,
+                        self._told(database, queues, bench, recorder),
+                    ):
+                        self._worker = Worker(bench, queues)
                         await self._work(self._worker, ready)
                 finally:
                     with suppress(TimeoutError):
@@ -128,6 +134,28 @@ class WorkerProcess:
             except StoreUnavailable as error:
                 log.warning("waiting for the database: %s", error)
                 await self._clock.sleep(_RETRY_S)
+
+    def _told(
+        self, database: Database, queues: RabbitTransport, bench: Bench, recorder: Recorder
+    ) -> AbstractAsyncContextManager[object]:
+        """Tell over HTTP how this process stands, where that is wanted."""
+        if self._health is None:
+            return nullcontext()
+
+        def waiting() -> str | None:
+            return f"{len(recorder)} reports wait for the database" if recorder.spools else None
+
+        return Health(
+            self._health,
+            clock=self._clock,
+            checks={
+                "rabbitmq": lambda: "; ".join(queues.problems) or None,
+                "heartbeat": lambda: None if bench.may_call() else "not confirmed by the database: no call is started",
+                "account": lambda: bench.health.reason,
+            },
+            probes={"database": lambda: answers(database)},
+            notes={"limits": lambda: self._limiter.away, "spool": waiting},
+        ).serving()
 
     async def _work(self, worker: Worker, ready: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as tasks:
