@@ -45,15 +45,18 @@ def closing_lines(end: RunEnd, options: RunOptions, config: Path) -> Iterator[st
         yield from resume_lines(options, config)
 
 
-def resume_lines(options: RunOptions, config: Path) -> Iterator[str]:
-    """How to go on after an interruption; a password is left out."""
+def resume_lines(options: RunOptions, config: Path, *, accepted: bool = True) -> Iterator[str]:
+    """How to go on after an interruption; a password is left out.
+
+    Until a new batch is `accepted`, the output belongs to the one that it is to replace: `--new` is needed again.
+    """
     again = "with the same input" if options.jobs == "-" else "which calls no finished row again"
     yield f"to go on, run this, {again}:"
-    yield f"  {command(options, config)}"
+    yield f"  {command(options, config)}{' --new' if options.new and not accepted else ''}"
 
 
 def command(options: RunOptions, config: Path) -> str:
-    """The command that resumes this run: the same, without `--new`."""
+    """The command that resumes an accepted run: the same, without `--new`."""
     words = ["penstock", "run", options.jobs]
     if config != DEFAULT_CONFIG:
         words += ["--config", str(config)]

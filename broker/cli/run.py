@@ -112,7 +112,7 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: 
         reading = batch_run is None or not batch_run.accepted
         aborted_reading = reading and not isinstance(stopped, StoppedWhileReading)
         words = "stopped while reading the input" if aborted_reading else str(stopped)
-        _tell(words, *resume_lines(options, config))
+        _tell(words, *resume_lines(options, config, accepted=not reading))
         _summarize(batch_run, options, words, wanted=as_json)
         return Exit.INTERRUPTED
     except Exception as error:

@@ -75,8 +75,8 @@ _HEAD = (
 )
 
 
-_REPLACEMENT = " (replacement)"
-"""Marks the submission id of a batch that is to replace another one, until it is sealed."""
+_REPLACEMENT = "\x1f(replacement)"
+"""Marks the submission id of a batch that is to replace another one, until it is sealed; no producer's id ends so."""
 
 
 def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) -> tuple[int, BatchState]:
@@ -99,7 +99,7 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
         submission_id += _REPLACEMENT
         stale = _owner(connection, new.project, submission_id)
         if stale is not None:
-            discard(connection, stale)  # a replacement whose intake was cut off
+            _let_go(connection, stale)  # a replacement whose intake was cut off, and perhaps cancelled since
     if new.name is not None:
         _check_free(connection, new.project, new.name)
     at = now(connection)
@@ -156,7 +156,6 @@ def _take_over(connection: Connection, batch_id: int) -> None:
     old = _owner(connection, mine.project, submission_id)
     if old is not None:
         _let_go(connection, old)
-        connection.execute(delete(submissions).where(submissions.c.batch_id == old))
     connection.execute(
         update(submissions).where(submissions.c.batch_id == batch_id).values(submission_id=submission_id)
     )
@@ -170,6 +169,7 @@ def _let_go(connection: Connection, batch_id: int) -> None:
     elif state in (BatchState.RUNNING, BatchState.PAUSED):
         moved(state, BatchState.CANCELLING)
         connection.execute(update(batches).where(batches.c.batch_id == batch_id).values(state=BatchState.CANCELLING))
+    connection.execute(delete(submissions).where(submissions.c.batch_id == batch_id))
 
 
 def add_segments(connection: Connection, batch_id: int, first_number: int, drafts: Sequence[SegmentDraft]) -> None:

@@ -92,6 +92,26 @@ def test_a_replacement_that_was_cut_off_starts_over(ledger: Ledger) -> None:
     assert {row["batch_id"] for row in ledger.rows(batches_table)} == {old, second}
 
 
+def test_a_replacement_that_was_cancelled_while_it_was_cut_off_starts_over(ledger: Ledger) -> None:
+    old = ledger.write(a_batch, 1, submission=a_submission("run:1"))
+    first, _ = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:2"), replace=True)
+    ledger.write(batches.move, first, BatchState.CANCELLED)
+    second, state = ledger.write(manifest.open_batch, a_submission("run:1", body_hash="sha256:3"), replace=True)
+    assert (second not in (old, first), state) == (True, BatchState.RECEIVING)
+    ledger.write(manifest.seal, second, 1)
+    assert ledger.read(manifest.submitted, "default", "run:1") == second
+    assert ledger.get(first).state is BatchState.CANCELLED
+
+
+def test_a_submission_that_calls_itself_a_replacement_is_none(ledger: Ledger) -> None:
+    """The id of a run ends with the name of its output."""
+    old = ledger.write(a_batch, 1, submission=a_submission("run:out"))
+    new = ledger.write(a_batch, 1, submission=a_submission("run:out (replacement)"))
+    assert ledger.get(old).state is BatchState.RUNNING
+    found = [ledger.read(manifest.submitted, "default", name) for name in ("run:out", "run:out (replacement)")]
+    assert found == [old, new]
+
+
 def test_an_unknown_submission_has_no_batch(ledger: Ledger) -> None:
     assert ledger.read(manifest.submitted, "default", "run:1") is None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from broker.accounting.reports import batch_report
 from broker.batch_run import RunEnd, RunOptions
-from broker.cli.closing import closing_lines, command
+from broker.cli.closing import closing_lines, command, resume_lines
 from broker.cli.options import DEFAULT_DATABASE
 from broker.delivery.files import Order
 from broker.domain.attempt import AttemptState
@@ -75,3 +75,9 @@ def test_the_command_that_goes_on_has_every_option_but_new() -> None:
         "--database 'postgresql://me@db/x?password=&ssl=require' "
         "--order input --lenient --tag nightly"
     )
+
+
+def test_a_replacement_that_was_not_accepted_must_be_asked_for_again() -> None:
+    """Without `--new` the command would find the batch that was to be replaced."""
+    assert list(resume_lines(OPTIONS, CONFIG, accepted=False))[-1].endswith("--output out.jsonl --new")
+    assert list(resume_lines(replace(OPTIONS, new=False), CONFIG, accepted=False))[-1].endswith("--output out.jsonl")
