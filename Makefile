@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" --group build
-SOURCES := broker workers migrations tests benchmarks examples hatch_build.py
+SOURCES := broker workers migrations tests benchmarks examples deploy hatch_build.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check tests format bench lock clean
@@ -23,7 +23,7 @@ check: .venv/dev  ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy broker workers
-	$(BIN)/mypy tests examples hatch_build.py
+	$(BIN)/mypy tests examples deploy hatch_build.py
 	$(BIN)/lint-imports
 
 tests: .venv/dev  ## all tests, without `make check`
