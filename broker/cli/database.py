@@ -38,7 +38,7 @@ async def _upgrade(url: str) -> tuple[str | None, str]:
 
     database = open_database(url)
     try:
-        async with lock.held(database):
+        async with lock.held(database, beside_fleet=True):
             return await database.write(migrate.upgrade)
     finally:
         await database.close()

@@ -11,6 +11,7 @@ from broker.secrets import read_url
 from broker.settings import BrokerSettings
 from broker.store import migrate
 from broker.store.engine import Database, open_database
+from broker.store.lock import fleet_member
 from broker.transport.rabbitmq.transport import RabbitTransport
 
 log = logging.getLogger("penstock.servers")
@@ -30,7 +31,10 @@ def url_of(settings: BrokerSettings, name: str) -> str:
 
 @asynccontextmanager
 async def opened(settings: BrokerSettings, clock: Clock) -> AsyncIterator[Database]:
-    """The database, once it is there; raises `SchemaTooOld` and `SchemaTooNew`."""
+    """The database, once it is there.
+
+    Raises `SchemaTooOld`, `SchemaTooNew`, and `DatabaseBusy` while a `penstock run` has it.
+    """
     database = open_database(url_of(settings, "database"))
     try:
         while True:
@@ -40,7 +44,8 @@ async def opened(settings: BrokerSettings, clock: Clock) -> AsyncIterator[Databa
             except StoreUnavailable as error:
                 log.warning("waiting for the database: %s", error)
                 await clock.sleep(_RETRY_S)
-        yield database
+        async with fleet_member(database):
+            yield database
     finally:
         await database.close()
 
