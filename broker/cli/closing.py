@@ -19,7 +19,7 @@ def closing_lines(end: RunEnd, options: RunOptions, config: Path) -> Iterator[st
     report = end.report
     batch = report.batch
     counts = batch.counts
-    yield f"batch {batch.id} {_state(end)}: {_counted(counts)} in {duration(report.makespan_s)}{_rate(end)}"
+    yield f"batch {batch.id} {_state(end)}: {_counted(counts)}{_time(report.makespan_s)}{_rate(end)}"
     totals = report.totals
     unpriced = f" + {plural(totals.unpriced, 'call')} at unknown prices" if totals.unpriced else ""
     calls = sum(report.attempts.values())
@@ -91,6 +91,10 @@ def _counted(counts: Counts) -> str:
         if number
     ]
     return ", ".join(parts)
+
+
+def _time(makespan_s: float | None) -> str:
+    return "" if makespan_s is None else f" in {duration(makespan_s)}"  # nothing has come back yet
 
 
 def _rate(end: RunEnd) -> str:

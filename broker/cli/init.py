@@ -31,4 +31,10 @@ def init(
         typer.echo(f"{path} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(Exit.REFUSED) from None
     typer.echo(f"wrote {path} with {', '.join(accounts)}")
+    if not found:
+        typer.echo(
+            "no provider's key is in the environment, so this is the simulator: run `penstock provider-sim` beside it, "
+            "or export a key and run `penstock init --force`"
+        )
+        return
     typer.echo("next: declare the limits of each account in it, then `penstock accounts check`")

@@ -20,9 +20,11 @@ FEEDER_FRESH_S = 10.0
 """A feeder that was not seen for so long feeds nothing: another one would have taken over."""
 _WAITS = {
     "rate_limited": "after being told to slow down",
+    "ramp": "after being told to speed up more slowly",
     "overloaded": "as the provider was overloaded",
     "server_error": "after an error of the provider",
     "timeout": "after a timeout of the provider",
+    "outage": "as the provider answered with errors only",
     "outcome_unknown": "after a call without an answer",
     "malformed_answer": "after an answer that was none",
     "connection": "as the provider could not be reached",
@@ -30,6 +32,10 @@ _WAITS = {
     "permission": "as the key was refused",
     "spend": "as the credit was used up",
     "daily_quota": "as the day's quota was used up",
+    "not_found": "as an account does not have the model",
+    "too_large": "as an account does not take rows of this size",
+    "not_here": "for an account that has not refused them",
+    "account blocked": "as their account was blocked",
     "lost": "as the process died",
     "aborted": "as the process was told to stop at once",
     "never_sent": "as the call was not sent",
@@ -272,7 +278,7 @@ def _waits(outlook: Outlook) -> Iterator[str]:
     if outlook.batch.state in TERMINAL or not stands.retrying:
         return
     for why, jobs in stands.retrying.items():
-        yield f"waits    {plural(jobs, 'row')} for another try, {_WAITS.get(why, why)}"
+        yield f"waits    {plural(jobs, 'row')} for another try, {_WAITS.get(why.partition(':')[0], why)}"
     if stands.next_try_in_s is not None and stands.next_try_in_s > 0 and outlook.running:
         yield f"         the next in {duration(stands.next_try_in_s)}"
 

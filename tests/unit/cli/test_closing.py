@@ -81,3 +81,9 @@ def test_a_replacement_that_was_not_accepted_must_be_asked_for_again() -> None:
     """Without `--new` the command would find the batch that was to be replaced."""
     assert list(resume_lines(OPTIONS, CONFIG, accepted=False))[-1].endswith("--output out.jsonl --new")
     assert list(resume_lines(replace(OPTIONS, new=False), CONFIG, accepted=False))[-1].endswith("--output out.jsonl")
+
+
+def test_a_run_without_any_result_took_no_time_to_tell_of() -> None:
+    stopped = end(a_batch(counts=Counts(total=10)), AccountError("no account can go on"))
+    stopped = replace(stopped, report=replace(stopped.report, makespan_s=None))
+    assert next(closing_lines(stopped, OPTIONS, CONFIG)) == "batch 3 is not finished: 0 of 10 rows succeeded, 10 left"

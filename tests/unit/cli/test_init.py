@@ -29,8 +29,17 @@ def test_an_account_is_written_for_each_key_and_no_key_is(tmp_path: Path) -> Non
 
 def test_without_keys_the_file_loads_too(tmp_path: Path) -> None:
     file = tmp_path / "penstock.toml"
-    assert run(str(file))[0] == 0
+    code, output = run(str(file))
+    assert code == 0
     assert [account.provider for account in load(file).accounts] == ["penstock-sim"]
+    assert "penstock provider-sim" in output
+    assert "--force" in output
+
+
+def test_with_a_key_the_next_step_is_its_limits(tmp_path: Path) -> None:
+    output = run(str(tmp_path / "penstock.toml"), OPENAI_API_KEY=CANARY)[1]
+    assert "declare the limits" in output
+    assert "provider-sim" not in output
 
 
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:

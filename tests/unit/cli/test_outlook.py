@@ -1,11 +1,14 @@
+import re
 from typing import Any
 
 import pytest
 
 from broker.cli.crew import crews
 from broker.cli.outlook import Outlook, outlook_json, outlook_lines
+from broker.domain.attempt import ErrorClass
 from broker.domain.batch import BatchState, Counts
 from broker.domain.presence import Presence
+from broker.store.claim import Verdict
 from broker.store.standing import Played, Standing
 from tests.unit.cli.standing_run import a_batch
 
@@ -94,6 +97,18 @@ def test_rows_that_wait_for_another_try_are_told_with_why() -> None:
     assert "waits    12 rows for another try, after being told to slow down" in text
     assert "waits    1 row for another try, unheard_of" in text
     assert "the next in 3.0 s" in text
+
+
+NEVER_TRIED_AGAIN = {ErrorClass.INVALID_REQUEST, ErrorClass.CONTENT_FILTER, ErrorClass.WORKER_CRASH}
+
+
+@pytest.mark.parametrize(
+    "why",
+    [*sorted({*ErrorClass} - NEVER_TRIED_AGAIN), Verdict.PAUSED, Verdict.NOT_HERE, "account blocked", "paused: ramp"],
+)
+def test_every_reason_to_wait_has_its_words(why: str) -> None:
+    text = told(an_outlook(retrying={why: 2}))
+    assert re.search(r"2 rows for another try, (after|as|for) ", text)
 
 
 def test_the_database_is_part_of_the_command_that_resumes() -> None:
