@@ -3,14 +3,20 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import aio_pika
+import aiormq
 import orjson
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.abc import ChannelFrame
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 from yarl import URL
 
 from broker.delivery.amqp.sending import ResultDelivery
@@ -21,8 +27,19 @@ from broker.testing.outages import eventually
 from broker.testing.tcp_proxy import TcpProxy
 from tests.rabbit_rig import QUICK, delete
 
+P = ParamSpec("P")
 PROJECT = "lab"
 ROUTES = frozenset({"judge", "judge@home"})
+
+
+def in_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 def a_prefix() -> str:
@@ -45,6 +62,7 @@ def jobs(*names: str, **changes: Any) -> dict[str, Any]:
 class Producer:
     """Publishes submissions, and hears the replies."""
 
+    connection: AbstractConnection
     channel: AbstractChannel
     exchange: str
     reply_to: str
@@ -64,6 +82,25 @@ class Producer:
         exchange = await self.channel.get_exchange(self.exchange, ensure=False)
         await exchange.publish(aio_pika.Message(body, **given), routing_key="any")
         return str(given["message_id"])
+
+    async def publish_raw(
+        self, body: bytes, properties: Basic.Properties, garbled: Callable[[bytes], bytes] = bytes
+    ) -> None:
+        """Publish with just these properties, as a client does that knows no better; `garbled` may break them."""
+
+        class Header(ContentHeader):
+            def marshal(self) -> bytes:
+                return garbled(super().marshal())
+
+        async with self.connection.channel(publisher_confirms=False) as channel:
+            wire = await channel.get_underlay_channel()
+            frames: list[Any] = [
+                Basic.Publish(exchange=self.exchange, routing_key="any"),
+                Header(body_size=len(body), properties=properties),
+                ContentBody(body),
+            ]
+            assert isinstance(wire, aiormq.Channel)
+            await wire.write_queue.put(ChannelFrame.marshall(channel_number=wire.number, frames=frames))
 
     async def reply(self) -> dict[str, Any]:
         """The next reply."""
@@ -85,7 +122,11 @@ async def a_producer(url: str, prefix: str) -> AsyncIterator[Producer]:
     async with connection, connection.channel() as channel:
         queue = await channel.declare_queue(exclusive=True)
         producer = Producer(
-            channel=channel, exchange=f"{prefix}penstock.submit", reply_to=queue.name, user_id=URL(url).user
+            connection=connection,
+            channel=channel,
+            exchange=f"{prefix}penstock.submit",
+            reply_to=queue.name,
+            user_id=URL(url).user,
         )
         await queue.consume(producer.replies.put, no_ack=True)
         yield producer
@@ -164,17 +205,31 @@ async def cleaned(url: str, prefix: str, *results: str) -> AsyncIterator[str]:
             await channel.exchange_delete(f"{prefix}penstock.submit")
 
 
-async def taken(url: str, queue: str, most: int) -> Sequence[AbstractIncomingMessage]:
+async def taken(url: str, queue: str, most: int) -> list[AbstractIncomingMessage]:
     """Take so many messages out of a queue, waiting for them."""
+    return await taken_until(url, queue, lambda messages: len(messages) >= most, prefetch=min(most, 200))
+
+
+async def taken_until(
+    url: str, queue: str, enough: Callable[[list[AbstractIncomingMessage]], bool], *, prefetch: int = 5
+) -> list[AbstractIncomingMessage]:
+    """Take messages out of a queue until these are enough."""
     connection = await aio_pika.connect(url)
     async with connection, connection.channel() as channel:
-        await channel.set_qos(prefetch_count=200)
+        await channel.set_qos(prefetch_count=prefetch)
         source = await channel.get_queue(queue, ensure=False)
         arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         await source.consume(arrived.put)
-        messages = []
-        async with asyncio.timeout(30):
-            while len(messages) < most:
+        messages: list[AbstractIncomingMessage] = []
+        async with asyncio.timeout(60):
+            while not enough(messages):
                 messages.append(await arrived.get())
                 await messages[-1].ack()
         return messages
+
+
+async def becomes(look: Callable[[], Coroutine[Any, Any, object]], timeout_s: float = 20.0) -> None:
+    """Look until what is seen is true; raises `TimeoutError`."""
+    async with asyncio.timeout(timeout_s):
+        while not await look():  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0)

@@ -20,9 +20,8 @@ from broker.store.subscriptions import Backlog
 from broker.transport.port import TransportUnavailable
 from broker.transport.public.addresses import Addresses
 from broker.transport.public.keeper import Keeper
-from broker.transport.public.session import Refused, Session, Unroutable
+from broker.transport.public.session import PublicQueueMismatch, Refused, Session, Unroutable
 from broker.transport.rabbitmq.connection import Backoff
-from broker.transport.rabbitmq.declaring import QueueMismatch
 from broker.transport.rabbitmq.timings import Timings
 
 log = logging.getLogger("penstock.delivery")
@@ -130,7 +129,7 @@ class ResultDelivery:
         queue = self._addresses.results(backlog.project, backlog.name)
         try:
             room = self._most_waiting - await session.declare(queue)
-        except QueueMismatch as error:
+        except PublicQueueMismatch as error:
             log.warning("results of %s wait: %s", queue, error)
             return None
         if room <= 0:

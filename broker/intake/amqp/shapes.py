@@ -87,7 +87,6 @@ class JobsHead(_Message):
         Field(
             gt=0,
             le=1_000,
-            strict=False,
             description="Share beside other batches. It counts in the message that opens the batch.",
         ),
     ] = 1.0
@@ -97,7 +96,6 @@ class JobsHead(_Message):
         Field(
             gt=0,
             le=_MOST_IDLE_S,
-            strict=False,
             description="Seal the batch when so many seconds have gone by without another message for it.",
         ),
     ] = None

@@ -7,9 +7,8 @@ from typing import Any
 
 from broker.domain.clock import Clock
 from broker.transport.port import TransportUnavailable
-from broker.transport.public.session import Session
+from broker.transport.public.session import PublicQueueMismatch, Session
 from broker.transport.rabbitmq.connection import Backoff
-from broker.transport.rabbitmq.declaring import QueueMismatch
 from broker.transport.rabbitmq.timings import Timings
 
 log = logging.getLogger("penstock.amqp")
@@ -65,7 +64,7 @@ class Keeper:
                 await self._hold(session)
                 self.problem = f"{self._name}: lost the connection to RabbitMQ at {session.server}: {session.why}"
                 log.warning("%s", self.problem)
-            except (TransportUnavailable, QueueMismatch) as error:
+            except (TransportUnavailable, PublicQueueMismatch) as error:
                 self.problem = f"{self._name}: {error}"
                 log.warning("%s", self.problem)
             finally:

@@ -16,10 +16,11 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from faststream.rabbit import Channel, RabbitBroker, RabbitRouter
 from yarl import URL
 
+from broker.errors import ConfigError
 from broker.transport.port import TransportUnavailable
 from broker.transport.public.readable import ReadableSockets
 from broker.transport.rabbitmq.connection import lost_is_unavailable, server_url
-from broker.transport.rabbitmq.declaring import close_channel, declare
+from broker.transport.rabbitmq.declaring import QueueMismatch, close_channel, declare
 from broker.transport.rabbitmq.timings import Timings
 
 _NEVER_S = 10 * 365 * 86_400.0
@@ -37,6 +38,18 @@ class Refused(TransportUnavailable):
     """The queue is full, or has no leader just now."""
 
     code = "publish_refused"
+
+
+class PublicQueueMismatch(ConfigError):
+    """A queue that other programs use exists, but somebody made it differently."""
+
+    code = "queue_mismatch"
+
+    def __init__(self, queue: str, argument: str | None) -> None:
+        what = f"with another {argument}" if argument else "differently"
+        super().__init__(
+            f"queue {queue!r} exists, made {what}; let its readers empty it and delete it, or choose another prefix"
+        )
 
 
 class Session:
@@ -81,7 +94,7 @@ class Session:
                 await self._rabbit.start()
 
     async def declare(self, queue: str) -> int:
-        """Make a queue unless it is there; returns the messages that wait in it. Raises `QueueMismatch`."""
+        """Make a queue unless it is there; returns the messages that wait in it. Raises `PublicQueueMismatch`."""
         if self._connection is None or self.lost.is_set():
             raise TransportUnavailable(f"declaring {queue}: {self.why or 'not connected'}")
         with lost_is_unavailable(f"declaring {queue}"):
@@ -90,6 +103,8 @@ class Session:
                 channel = await self._connection.channel(publisher_confirms=False)
         try:
             return await declare(channel, queue, self._timings.ask)
+        except QueueMismatch as error:
+            raise PublicQueueMismatch(queue, error.argument) from error
         except TransportUnavailable as error:
             if isinstance(error.__cause__, TimeoutError) and not await self.blocked():
                 self.abort("no answer in time")
