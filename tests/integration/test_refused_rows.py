@@ -82,7 +82,8 @@ def test_a_key_that_is_revoked_on_the_way_is_found_out_soon_and_fails_no_row(
                     await asyncio.sleep(0.01)
             books = await read_books(database, batch_id)
             assert {row["state"] for row in books.results} == {"succeeded"}
-            # Different jobs must be refused; a few of them come round again before there are enough
-            assert len(provider.asked) - GOOD <= 2 * calls + slots
+            # Different jobs must be refused, with no good answer between: those that are still under way each start the
+            # count again, and let one more call go. A few jobs come round again before there are enough.
+            assert len(provider.asked) - GOOD <= 2 * calls + 2 * slots
 
     asyncio.run(run())
