@@ -362,7 +362,8 @@ async def test_no_reply_is_sent_to_a_queue_of_ours(rabbitmq_url: str, sqlite_url
     """Whoever could name one would have us write into it, with our permissions."""
     async with rig(rabbitmq_url, sqlite_url, prefetch=1) as r:
         await r.producer.publish(jobs("a"), reply_to=f"{r.prefix}penstock.submit")
-        assert (await r.producer.submit(jobs("b")))["accepted"]["first_position"] == 1
+        for position in (1, 2):  # whatever we had sent ourselves is worked on before the last of these
+            assert (await r.producer.submit(jobs("b")))["accepted"]["first_position"] == position
         assert await r.rows(quarantine) == []  # where our own reply would have ended
         await eventually_empty(r)
 

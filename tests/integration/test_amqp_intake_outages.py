@@ -306,10 +306,12 @@ async def test_two_projects_cannot_see_name_or_swallow_anything_of_each_other(
     urls = {}
     for user in ("anna", "boris"):
         rabbitmq_node.control("add_user", user, "secret")
-        may_write = f"^{prefix}penstock\\.submit$"
-        rabbitmq_node.control("set_permissions", user, "^amq\\.gen.*", f"({may_write}|^amq\\.gen.*)", "^amq\\.gen.*")
+        # As docs/explanation/amqp.md has it
+        own, submit = "^amq\\.gen.*$", f"^{prefix}penstock\\.submit$"
+        read = f"^({prefix}penstock\\.results\\.{user}\\..*|amq\\.gen.*)$"
+        rabbitmq_node.control("set_permissions", user, own, submit, read)
         urls[user] = str(URL(rabbitmq_node.url).with_user(user).with_password("secret"))
-    projects = {"anna": "anna's", "boris": "boris's"}
+    projects = {"anna": "anna", "boris": "boris"}
     async with (
         fragile(sqlite_url) as database,
         cleaned(rabbitmq_node.url, prefix),
@@ -333,6 +335,15 @@ async def test_two_projects_cannot_see_name_or_swallow_anything_of_each_other(
         assert own["accepted"]["queue"] != hers["accepted"]["queue"]
         with pytest.raises(aio_pika.exceptions.AMQPError):  # RabbitMQ vouches for the name
             await boris.publish(jobs("x"), user_id="anna")
+    async with a_channel(rabbitmq_node.url) as channel:
+        for answer in (own, hers):
+            await channel.declare_queue(answer["accepted"]["queue"], durable=True)
+    async with a_channel(urls["boris"]) as channel:
+        mine = await channel.get_queue(own["accepted"]["queue"], ensure=False)
+        await mine.get(fail=False)
+        theirs = await channel.get_queue(hers["accepted"]["queue"], ensure=False)
+        with pytest.raises(aio_pika.exceptions.AMQPError, match="ACCESS_REFUSED"):
+            await theirs.get(fail=False)
 
 
 @in_a_loop
