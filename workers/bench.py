@@ -113,14 +113,18 @@ class Bench:
         most = self.account.worker_concurrency
         return min(most, self.account.limits.concurrency or most)
 
-    def appetite(self, held: int) -> int:
-        """How many more jobs to take: free slots, but no more than the declared limits start within the horizon."""
+    def free_slots(self, held: int) -> int:
+        """How many calls may be added to those in flight and those `held` back for their start; one to probe with."""
         blocked = self.health.blocked_for(self.clock.monotonic())
         if blocked > 0:
             return 0
         if self.health.reason is not None:  # blocked, and due for a probe
             return 1 if not held and not self.in_flight else 0
-        free = self.slots - self.in_flight - held
+        return self.slots - self.in_flight - held
+
+    def appetite(self, held: int) -> int:
+        """How many more jobs to take: free slots, but no more than the declared limits start within the horizon."""
+        free = self.free_slots(held)
         rate = starts_per_second(self.account, self._mean)
         return free if rate is None else min(free, max(1, ceil(rate * HORIZON_S)) - held)
 
@@ -186,7 +190,8 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
         self.watch(Step.ANSWERED, work)
-        return ending, self._judged(work, ending)
+        work.ended = ending, self._judged(work, ending)
+        return work.ended
 
     def _judged(self, work: Work, ending: Ending) -> Verdict:
         """Say what an ending means, in words that do not tell the account's key."""
@@ -223,7 +228,7 @@ class Bench:
         ):
             await self.limiter.observe(self.group, seen, sent_at=work.start_at)
         if verdict.error is None:
-            self.health.succeeded()
+            self.health.succeeded(work.start_at)
             self._answers += 1
             if self._answers < _LEARNING_ANSWERS or self._answers % _LEARN_EVERY == 0:
                 self.estimator.learn(work.facts, usage)
@@ -240,6 +245,9 @@ class Bench:
 
     async def record(self, work: Work, ending: Ending, verdict: Verdict) -> None:
         """Decide what becomes of the job, and hand over the report of this attempt."""
+        await self.recorder.put(self._decided(work, ending, verdict))
+
+    def _decided(self, work: Work, ending: Ending, verdict: Verdict) -> Report:
         if verdict.error and verdict.error.error_class in TRANSIENT and self.health.health is Health.FAILING:
             verdict = replace(verdict, error=replace(verdict.error, error_class=ErrorClass.OUTAGE))
         outcome = decide(
@@ -250,10 +258,16 @@ class Bench:
             other_account=self.shared(work.job.route),
             account_works=self.health.vouched_for,
         )
-        await self.recorder.put(self._report(work, ending, verdict, outcome))
+        return self._report(work, ending, verdict, outcome)
 
     def abort(self, work: Work) -> None:
-        """The process stops at once: this call's outcome will stay unknown, unless its answer is already reported."""
+        """The process stops at once: what is known of this call is reported, else its outcome will stay unknown.
+
+        A call that is reported already is reported again, which changes nothing.
+        """
+        if work.ended is not None:
+            self.recorder.put_nowait(self._decided(work, *work.ended))
+            return
         if work.sent_at is None:
             verdict = Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
         else:
@@ -266,8 +280,8 @@ class Bench:
         message = _DEFECT.format(type(problem).__name__)
         error = CallError(error_class=ErrorClass.OUTCOME_UNKNOWN, scope=Scope.SAME, message=message)
         verdict = Verdict(state=AttemptState.UNKNOWN, error=error)
-        await self.limiter.settle(self.group, [Settlement(reservation_id=work.attempt_id, how=Settled.USED)])
         await self.record(work, NotConnected(reason=message), verdict)
+        await self.limiter.settle(self.group, [Settlement(reservation_id=work.attempt_id, how=Settled.USED)])
 
     def _report(self, work: Work, ending: Ending, verdict: Verdict, outcome: Outcome) -> Report:
         match outcome:

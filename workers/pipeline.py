@@ -108,20 +108,20 @@ class Pipeline:
         now = self._bench.clock.monotonic()
         if self._bench.health.blocked_for(now) > 0:
             await self._empty_hands("account blocked")
-        if not self._hand or now < self._resume_at:
+        room = min(len(self._hand), self._bench.free_slots(len(self._timed)))  # a turn may hold more than has room
+        if room <= 0 or now < self._resume_at:
             return
-        asked = list(self._hand)  # others may come to the front of the hand meanwhile
-        self._hand.clear()
+        asked = [self._hand.popleft() for _ in range(room)]
         asks = [Ask(reservation_id=work.attempt_id, need=work.charge) for work in asked]
         granted = await self._bench.limiter.reserve(self._bench.group, asks, horizon_s=HORIZON_S)
-        self._hand.extend(asked[len(granted.grants) :])
+        self._hand.extendleft(reversed(asked[len(granted.grants) :]))
         for work, grant in zip(asked, granted.grants, strict=False):
             work.start_at = grant.start_at
             self._bench.watch(Step.RESERVED, work)
             self._timed.append(work)
         self.waits_for = granted.why
         if granted.retry_in is None:
-            if self._hand:
+            if len(granted.grants) < len(asked):
                 self._wait_for_room(granted.generation)
             return
         self._resume_at = now + min(max(granted.retry_in, HORIZON_S / 2), IDLE_S)
@@ -179,6 +179,7 @@ class Pipeline:
             return []
         granted = [work for work, answer in zip(ready, answers, strict=True) if answer.verdict is Verdict.GRANTED]
         self._bench.solo.leave(len(ready) - len(granted))
+        self._bench.in_flight += len(granted)  # from now on: their tasks begin only when this one waits
         return granted
 
     async def _claim(self, ready: Sequence[Work], *, alone: bool) -> list[Claimed]:
@@ -222,6 +223,7 @@ class Pipeline:
         try:
             await self._carry_out(work)
         finally:
+            self._bench.in_flight -= 1
             self._bench.solo.leave()
             self._changed.set()
 
@@ -238,16 +240,22 @@ class Pipeline:
                     await self._bench.clock.sleep(IDLE_S)
                     continue
                 if answer.verdict is Verdict.GRANTED:
-                    await self._carry_out(work)
+                    await self._alone(work)
                 break
             else:
                 await self._hand_back([work], "stopped")
         self._changed.set()
 
+    async def _alone(self, work: Work) -> None:
+        self._bench.in_flight += 1
+        try:
+            await self._carry_out(work)
+        finally:
+            self._bench.in_flight -= 1
+
     async def _carry_out(self, work: Work) -> None:
         """Steps five to seven of one claimed job."""
         bench = self._bench
-        bench.in_flight += 1
         try:
             early_s = work.start_at - bench.clock.monotonic()
             if early_s > 0:
@@ -268,8 +276,6 @@ class Pipeline:
             raise
         except Exception as problem:  # noqa: BLE001 - the job boundary: one job's trouble is not its neighbours'
             await bench.defect(work, problem)
-        finally:
-            bench.in_flight -= 1
 
     async def _start_again(self) -> None:
         """The account was told to stop: start times given before that are void."""

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, select
 from broker.domain.attempt import AttemptState, ErrorClass
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
+from broker.feeder.cost import PoolRates
+from broker.feeder.feeder import RouteSupply
 from broker.store import batches, due, results, workers
 from broker.store.claim import Claimant, claim
 from broker.store.record import record
@@ -18,6 +20,9 @@ from broker.testing.builders import ACCOUNT, MODEL, PROVIDER, a_claim
 from broker.testing.outages import FragileDatabase, eventually
 from tests.engines import a_chat_batch, a_provider, an_account, an_engine, answer, at_work, ended, opened
 from workers.work import Step, Work
+
+FASTER = RouteSupply(slots=60, workers=1, rates=PoolRates(), slowest_per_s=1_000.0)
+"""What a feeder knows of a route that has other, faster workers."""
 
 
 def tried(connection: Connection) -> list[tuple[int, int, str, str | None]]:
@@ -89,6 +94,47 @@ def test_no_more_calls_are_in_flight_than_the_worker_may_have(sqlite_url: str) -
             provider.answering.clear()
             async with at_work(engine):
                 await eventually(lambda: provider.in_flight == 5)
+                provider.answering.set()
+                await ended(engine, batch_id)
+            assert max(provider.most_in_flight.values()) == 5
+
+    asyncio.run(run())
+
+
+def test_what_arrives_while_calls_are_about_to_start_takes_none_of_their_slots(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database, a_provider() as provider:
+            batch_id = await database.write(a_chat_batch, says(60))
+            looking = []
+
+            def watch(step: Step, _work: Work) -> None:
+                if step is Step.ACKED:
+                    looking[0]._changed.set()  # as an arrival does: the next look is not waited for
+
+            engine = an_engine(database, an_account(provider.base_url, worker_concurrency=5), watch=watch)
+            engine.feeder._supplies = dict.fromkeys(engine.feeder._supplies, FASTER)
+            looking.append(engine.workers[0].pipeline)
+            provider.answering.clear()
+            async with at_work(engine):
+                await eventually(lambda: provider.in_flight == len(engine.workers[0].bench.open) >= 5)
+                assert provider.in_flight == 5
+                provider.answering.set()
+                await ended(engine, batch_id)
+
+    asyncio.run(run())
+
+
+def test_a_turn_of_more_jobs_than_there_are_slots_is_started_bit_by_bit(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database, a_provider() as provider:
+            batch_id = await database.write(a_chat_batch, says(60))
+            engine = an_engine(database, an_account(provider.base_url, worker_concurrency=5))
+            engine.feeder._packed = 32
+            engine.feeder._supplies = dict.fromkeys(engine.feeder._supplies, FASTER)
+            provider.answering.clear()
+            async with at_work(engine):
+                await eventually(lambda: provider.in_flight == 5)
+                assert len(engine.workers[0].pipeline._hand) > 5  # of one turn
                 provider.answering.set()
                 await ended(engine, batch_id)
             assert max(provider.most_in_flight.values()) == 5
