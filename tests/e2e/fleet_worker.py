@@ -43,7 +43,8 @@ def main() -> int:
         sys.stdout.write("no end")
         sys.stdout.flush()
     if "spawn" in modes:
-        subprocess.Popen(["/bin/sleep", "60"])
+        child = subprocess.Popen(["/bin/sleep", "60"])
+        note("spawned", child=child.pid)
     if "crash" in modes:
         return 3
     if "refuse" in modes:

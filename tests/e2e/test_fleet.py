@@ -47,8 +47,8 @@ def test_an_output_that_stays_open_does_not_hide_that_a_process_has_ended(tmp_pa
             rig.fleet.stop()
             await ended(rig)
             assert rig.lost == ()
-        (session,) = {entry["session"] for entry in rig.diary() if entry["what"] == "began"}
-        os.killpg(session, 9)  # the child that was left
+        (child,) = (entry["child"] for entry in rig.diary() if entry["what"] == "spawned")
+        os.kill(child, 9)
 
     asyncio.run(scenario())
 
@@ -167,11 +167,13 @@ def test_replacing_never_leaves_fewer_ready_processes_than_before(tmp_path: Path
 
 def test_the_next_process_is_replaced_when_the_one_before_has_finished(tmp_path: Path, sqlite_url: str) -> None:
     async def scenario() -> None:
-        async with a_fleet(tmp_path, sqlite_url, accounts(a=2), modes={"a": ["busy"]}) as rig:
+        async with a_fleet(tmp_path, sqlite_url, accounts(a=2, b=0), modes={"a": ["busy"]}) as rig:
             await until(lambda: rig.fleet.shortage() is None)
             rig.fleet.reload()
             await until(lambda: rig.count("told") == 1)
-            assert rig.count("began") == 3
+            await rig.ask(b=1)  # other work goes on, for longer than a replacement takes
+            await until(lambda: rig.count("ready", "b") == 1)
+            assert rig.count("began", "a") == 3
             rig.let("finished")
             await until(lambda: rig.count("ended") == 2)
             diary = [entry["what"] for entry in rig.diary() if entry["what"] in {"told", "ended"}]
