@@ -239,7 +239,13 @@ def test_every_submission_moves_the_time_of_sealing_on(ledger: Ledger) -> None:
     append(ledger, "m2")  # names no time: the one that was agreed starts again
     pass_time(ledger, 50)
     assert ledger.write(submissions.seal_due) == []
-    append(ledger, "m3", seal_after_s=5.0)
+    pass_time(ledger, 11)
+    assert len(ledger.write(submissions.seal_due)) == 1
+
+
+def test_the_latest_time_that_was_named_counts(ledger: Ledger) -> None:
+    append(ledger, "m1", seal_after_s=60.0)
+    append(ledger, "m2", seal_after_s=5.0)
     pass_time(ledger, 6)
     assert len(ledger.write(submissions.seal_due)) == 1
 

@@ -199,11 +199,13 @@ async def test_a_message_is_accepted_whole_or_not_at_all(rabbitmq_url: str, sqli
         assert await r.rows(quarantine) == []  # its producer knows
 
 
+@pytest.mark.parametrize("reply_to", [None, "no-such-queue", "ours"])
 @in_a_loop
-async def test_what_nobody_was_told_of_is_put_aside(rabbitmq_url: str, sqlite_url: str) -> None:
+async def test_what_nobody_was_told_of_is_put_aside(rabbitmq_url: str, sqlite_url: str, reply_to: str | None) -> None:
     async with rig(rabbitmq_url, sqlite_url) as r:
         message = jobs(jobs=[a_job("u", url="/v1/images")])
-        await r.producer.publish(message, reply_to=None)
+        where = f"{r.prefix}penstock.submit" if reply_to == "ours" else reply_to
+        await r.producer.publish(message, reply_to=where)
         aside, row = await r.aside()
         assert (row.code, orjson.loads(aside.body)) == ("invalid_rows", message)
 

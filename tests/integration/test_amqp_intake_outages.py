@@ -361,3 +361,29 @@ async def test_a_server_that_was_stopped_and_started_is_consumed_again(rabbitmq_
         await eventually(lambda: intake.problem is None, 30)
         async with a_producer(rabbitmq_node.url, prefix) as producer:
             assert (await producer.submit(jobs("b")))["accepted"]["first_position"] == 1
+
+
+@in_a_loop
+async def test_lost_connections_leave_no_task_behind(rabbitmq_url: str, sqlite_url: str) -> None:
+    async with (
+        fragile(sqlite_url) as database,
+        cleaned(rabbitmq_url, a_prefix()) as prefix,
+        cuttable(rabbitmq_url) as through,
+        an_intake(rabbitmq_url, database, prefix=prefix, through=through) as intake,
+    ):
+
+        async def settled() -> int:
+            await eventually(lambda: intake.problem is None)
+            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+            return names.count("RobustConnection.__connection_factory")
+
+        assert await settled() == 2
+        for _ in range(5):
+            through.reset()
+            await eventually(lambda: intake.problem is not None)
+            await settled()
+
+        async def two() -> bool:
+            return await settled() == 2
+
+        await becomes(two)

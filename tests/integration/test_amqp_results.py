@@ -119,11 +119,11 @@ def tried(of: Scene, times: int) -> bool:
     return of.database.calls[subscriptions.advance] >= times
 
 
-async def wait_for_queue(of: Scene, messages: int) -> None:
+async def wait_for_queue(of: Scene, messages: int, queue: str | None = None) -> None:
     async def there() -> bool:
         async with a_channel(of.url) as channel:
             made = await channel.declare_queue(
-                of.queue,
+                queue or of.queue,
                 durable=True,
                 arguments={**QUEUE_ARGUMENTS},
             )
@@ -330,6 +330,7 @@ async def test_a_full_queue_of_one_subscriber_does_not_hold_up_another(rabbitmq_
         await s.finish(batch_id, range(30))
         async with a_delivery(rabbitmq_url, s.database, prefix=s.prefix, portion=10, most_waiting=10) as delivery:
             await wait_for_queue(s, 10)
+            await wait_for_queue(s, 10, other)
             messages: list[AbstractIncomingMessage] = []
             while len(messages) < 30:
                 delivery.wake()

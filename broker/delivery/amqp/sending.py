@@ -33,6 +33,8 @@ MOST_WAITING = 10_000
 """Messages in a subscriber's queue, above which it gets no more for now."""
 MOST_BATCHES = 100
 """Of each subscription, that are looked at in one round."""
+READ_AT_ONCE = 50
+"""Results, whose bodies are in memory together."""
 MOST_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 
 
@@ -146,17 +148,19 @@ class ResultDelivery:
         return confirmed if confirmed == len(outgoing) else None
 
     async def _next(self, backlog: Backlog, most: int) -> list[Outgoing]:
-        finished = backlog.counts.finished
-        lines = await self._database.read(results.lines_after, backlog.batch_id, backlog.seq, most)
+        """The next messages: so many, or fewer where they are large."""
         outgoing: list[Outgoing] = []
-        size = 0
-        for line in lines:
-            outgoing.append(messages.result(backlog, line))
-            size += len(outgoing[-1].body)
-            if size > MOST_BYTES_IN_FLIGHT:
-                return outgoing
-        if backlog.ended and len(lines) < most and backlog.seq + len(lines) >= finished:
-            outgoing.append(messages.ended(backlog))
+        seq, size = backlog.seq, 0
+        while len(outgoing) < most and size < MOST_BYTES_IN_FLIGHT:
+            wanted = min(READ_AT_ONCE, most - len(outgoing))
+            lines = await self._database.read(results.lines_after, backlog.batch_id, seq, wanted)
+            for line in lines:
+                outgoing.append(messages.result(backlog, line))
+                seq, size = line.seq, size + len(outgoing[-1].body)
+            if len(lines) < wanted:
+                if backlog.ended and seq >= backlog.counts.finished:
+                    outgoing.append(messages.ended(backlog))
+                break
         return outgoing
 
     async def _published(self, session: Session, queue: str, outgoing: Sequence[Outgoing]) -> int:

@@ -159,15 +159,16 @@ class AmqpIntake:
         try:
             reply = await self._accepted(project, message)
         except CallerError as error:
-            # A refusal that its producer is told needs no second place, unless it is no submission at all
-            if not message.reply_to or (isinstance(error, MessageRefused) and not error.problems):
+            is_submission = not isinstance(error, MessageRefused) or bool(error.problems)
+            told = await self._answer(message, refusal(error))
+            # A refusal that its producer was told needs no second place, unless it is no submission at all
+            if not (is_submission and told):
                 await self._quarantine.take(message, error.code, str(error))
-            reply = refusal(error)
         except StoreRefused as error:
             log.warning("the database refuses a submission, which is a defect")
             await self._quarantine.take(message, error.code, "the database will never take these values")
-            return
-        await self._answer(message, reply)
+        else:
+            await self._answer(message, reply)
 
     async def _accepted(self, project: str, message: Arrived) -> str:
         """Accept a message; while the database is away, keep it and try again, ever more slowly."""
@@ -186,13 +187,16 @@ class AmqpIntake:
                 self._store_problem = None
                 return reply
 
-    async def _answer(self, message: Arrived, reply: str) -> None:
-        """One attempt: whoever hears nothing sends the same message again, and is told then."""
+    async def _answer(self, message: Arrived, reply: str) -> bool:
+        """Tell a producer, if it wants to know; returns whether it was told.
+
+        One attempt: whoever hears nothing sends the same message again, and is told then.
+        """
         if not message.reply_to:
-            return
+            return False
         if self._addresses.is_internal(message.reply_to):
             log.warning("no reply is sent to %r, which is a queue of ours", message.reply_to)
-            return
+            return False
         try:
             async with asyncio.timeout(self._timings.publish):
                 session = await self._publishing.session()
@@ -206,6 +210,8 @@ class AmqpIntake:
                 )
         except (TransportUnavailable, TimeoutError) as error:
             log.warning("a reply could not be sent to %r: %s", message.reply_to, error)
+            return False
+        return True
 
 
 async def _undecoded(message: RabbitMessage) -> RabbitMessage:

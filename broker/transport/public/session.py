@@ -171,13 +171,18 @@ class Session:
 
         A message that arrives meanwhile is not looked at, and goes back to its queue with the connection.
         """
+        drain_s = 0.0 if self.lost.is_set() else self._timings.drain
         try:
             with suppress(TransportUnavailable, ExceptionGroup), lost_is_unavailable("closing"):
-                drain_s = 0 if self.lost.is_set() else self._timings.drain
                 async with asyncio.timeout(drain_s + self._timings.close):
                     await self._rabbit.stop()
         finally:
             self.abort("closed")
+            if self._connection is not None:
+                # Also where the farewell was cut short: the library keeps a task that would connect again
+                with suppress(TransportUnavailable), lost_is_unavailable("closing"):
+                    async with asyncio.timeout(self._timings.close):
+                        await self._connection.close()
 
 
 class _Rabbit(RabbitBroker):
