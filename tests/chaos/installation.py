@@ -20,23 +20,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, func, select
 
 from broker.domain.batch import TERMINAL, Batch
 from broker.errors import StoreUnavailable
 from broker.store import batches, scales
 from broker.store.engine import Database, open_database
+from broker.store.tables import attempts
 from broker.testing.judge import Books, open_attempts, read_books
 from broker.testing.simulator import Simulator
 from tests.chaos.running import Running
 from tests.chaos.servers import Servers
 from workers.provider_sim.answers import expected_text
 
+T = TypeVar("T")
 Condition = Callable[[Batch], bool]
 
 MODEL = "sim-small"
 PENSTOCK = (sys.executable, "-P", "-m", "broker.cli")
 _LOOK_S = 0.05
+_SETTLED_S = 0.1
 _SUBMIT_S = 120.0
 
 
@@ -204,6 +209,19 @@ class Installation:
         finally:
             await database.close()
 
+    def spooled(self) -> frozenset[str]:
+        """Give the ids of the calls whose answers wait in spools, as far as they are written."""
+        lines = (line for spool in self.folder.glob("*.spool/*.spool") for line in spool.read_bytes().splitlines(True))
+        return frozenset(json.loads(line)["attempt_id"] for line in lines if line.endswith(b"\n"))
+
+    async def read(self, operation: Callable[[Connection], T]) -> T:
+        """Read something from its database."""
+        database = self.opened()
+        try:
+            return await database.read(operation)
+        finally:
+            await database.close()
+
     async def books(self, batch_id: int) -> Books:
         """Read all that is known of one batch."""
         database = self.opened()
@@ -219,6 +237,20 @@ class Installation:
             return await open_attempts(database)
         finally:
             await database.close()
+
+    async def open_calls_of(self, worker: Running) -> int:
+        """Count the calls that the ledger holds to be in flight in a worker, which stands still."""
+        lifeline = worker.holds(".alive")
+        if lifeline is None:
+            return 0  # it had not begun
+        mine = (attempts.c.finished_at.is_(None), attempts.c.worker_id.startswith(lifeline.stem, autoescape=True))
+        query = select(func.count()).where(*mine)
+        before, now = -1, 0
+        while before != now:  # what it had sent to the database is committed soon
+            before = now
+            await asyncio.sleep(_SETTLED_S)
+            now = await self.read(lambda connection: int(connection.execute(query).scalar_one()))
+        return now
 
     @property
     def _environment(self) -> dict[str, str]:

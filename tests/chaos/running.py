@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _LOOK_S = 0.02
@@ -29,6 +30,15 @@ class Running:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def holds(self, suffix: str) -> Path | None:
+        """Find the file of this kind that it has open."""
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed in between
+                path = descriptor.readlink()
+                if path.suffix == suffix:
+                    return path
+        return None
 
     @property
     def status(self) -> int | None:

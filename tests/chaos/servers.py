@@ -46,6 +46,13 @@ class Servers:
             tasks.create_task(self.rabbit.answers())
             tasks.create_task(self.postgres.answers())
 
+    def restore(self) -> None:
+        """Start whatever does not run, and wait until all can be used."""
+        for server in (self.rabbit, self.postgres):
+            if not server.running:
+                server.start()
+        asyncio.run(self.answer())
+
     def new_name(self) -> str:
         """Make a name for another fleet on these servers: of its database, and for the front of its queues."""
         return f"chaos{next(self._numbers)}"

@@ -53,9 +53,14 @@ class PrivatePostgres:
                 try:
                     return await ask(self.url)
                 except CANNOT_CONNECT:
-                    if self._process is None or self._process.poll() is not None:
+                    if not self.running:
                         raise Unavailable(f"it ended at once: {self._log.read_text()[-300:]}") from None
                     await asyncio.sleep(0.1)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Stop it at once, in good order: connections are cut off, and everything is on the disk."""

@@ -61,9 +61,14 @@ class PrivateRabbit:
                 try:
                     return await ask(self.url)
                 except CANNOT_CONNECT:
-                    if self._process is None or self._process.poll() is not None:
+                    if not self.running:
                         raise Unavailable(f"it ended at once: {self._log.read_text()[-300:]}") from None
                     await asyncio.sleep(0.2)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """Kill it as a crash would; its data stays."""
