@@ -19,6 +19,7 @@ from broker.store.tables import due as due_table
 from broker.testing.builders import ACCOUNT, MODEL, PROVIDER, a_claim
 from broker.testing.outages import FragileDatabase, eventually
 from tests.engines import a_chat_batch, a_provider, an_account, an_engine, answer, at_work, ended, opened
+from workers.pipeline import Pipeline
 from workers.work import Step, Work
 
 FASTER = RouteSupply(slots=60, workers=1, rates=PoolRates(), slowest_per_s=1_000.0)
@@ -105,7 +106,7 @@ def test_what_arrives_while_calls_are_about_to_start_takes_none_of_their_slots(s
     async def run() -> None:
         async with opened(sqlite_url) as database, a_provider() as provider:
             batch_id = await database.write(a_chat_batch, says(60))
-            looking = []
+            looking: list[Pipeline] = []
 
             def watch(step: Step, _work: Work) -> None:
                 if step is Step.ACKED:
