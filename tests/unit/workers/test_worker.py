@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-import pytest
 from sqlalchemy import Connection, select
 
 from broker.domain.attempt import AttemptState, ErrorClass
 from broker.domain.job import JobKey
-from broker.errors import StoreUnavailable
 from broker.store import due
 from broker.store import workers as store
 from broker.store.claim import claim
@@ -196,14 +194,18 @@ def test_a_goodbye_that_the_database_does_not_take_is_no_error(sqlite_url: str) 
     asyncio.run(run())
 
 
-def test_a_worker_that_cannot_register_does_not_start(sqlite_url: str) -> None:
+def test_a_worker_that_cannot_register_starts_nothing_until_it_can(sqlite_url: str) -> None:
     async def run() -> None:
-        async with opened(sqlite_url) as database:
-            worker = an_engine(database, an_account()).workers[0]
+        async with opened(sqlite_url) as database, a_provider() as provider:
+            batch_id = await database.write(a_chat_batch, ["hello"])
+            engine = an_engine(database, an_account(provider.base_url))
             database.failing.add(store.register)
-            async with worker.bench.calls:
-                with pytest.raises(StoreUnavailable):
-                    await worker.run()
+            async with at_work(engine):
+                await eventually(lambda: database.calls[store.register] >= 2)
+                assert provider.asked == []
+                database.failing.clear()
+                await ended(engine, batch_id)
+            assert len(provider.asked) == 1
 
     asyncio.run(run())
 
