@@ -70,6 +70,8 @@ class AccountHealth:
     _refused: Counter[JobKey] = field(default_factory=Counter)
     """Jobs that were refused since the last good answer."""
     _refused_at: float = 0.0
+    _since: float = 0.0
+    """When the account was found revoked or exhausted."""
     _absences: int = 0
     _failed: Counter[JobKey] = field(default_factory=Counter)
     """Jobs that met an error of the provider's since the last good answer."""
@@ -79,8 +81,11 @@ class AccountHealth:
         """Whether a job that is refused again and again is itself to blame."""
         return self.works and self.health not in NEEDS_SOMEBODY
 
-    def succeeded(self) -> None:
-        """A good answer: whatever was wrong is over."""
+    def succeeded(self, started_at: float) -> None:
+        """A good answer: whatever was wrong is over, unless the call was started before that began."""
+        if self.health in NEEDS_SOMEBODY and started_at < self._since:
+            self.works = True
+            return
         self.health, self.reason, self.until = Health.ACTIVE, None, 0.0
         self.works = True
         self._absences = 0
@@ -105,6 +110,8 @@ class AccountHealth:
             return
         if blocked is Health.REVOKED and not self._believed(error.error_class, now, job_key, earlier):
             return
+        if self.health is not blocked:
+            self._since = now
         self.health, self.reason = blocked, error.message
         self.until = max(self.until, now + (account_pause(error, self.policy) or 0.0))
 

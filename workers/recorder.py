@@ -53,7 +53,7 @@ async def commit(database: Database, reports: Sequence[Report]) -> tuple[list[Pl
     return first[0] + second[0], first[1] + second[1]
 
 
-def _without_answer(report: Report) -> Report:
+def without_answer(report: Report) -> Report:
     """What can surely be stored of a report that cannot: the call was made, and its job failed."""
     custom_id = report.then.custom_id if isinstance(report.then, Conclusion) else None
     return replace(
@@ -150,7 +150,7 @@ class Recorder:
         if len(self._reports) < MOST_WAITING:
             self._room.set()
         for report in refused:
-            substitute = _without_answer(report)
+            substitute = without_answer(report)
             if substitute != report:
                 await self._set_aside(report)
                 self.put_nowait(substitute)

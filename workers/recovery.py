@@ -7,7 +7,7 @@ from pathlib import Path
 from broker.store import workers
 from broker.store.engine import Database
 from workers.lifeline import fallen
-from workers.recorder import MOST_PER_FLUSH, commit
+from workers.recorder import MOST_PER_FLUSH, commit, without_answer
 from workers.spool import orphans
 
 log = logging.getLogger("penstock.recovery")
@@ -24,6 +24,8 @@ async def replay_spools(database: Database, directory: Path) -> int:
                 _, refused = await commit(database, reports[start : start + MOST_PER_FLUSH])
                 if refused:
                     orphan.keep_aside()
+                    # Their calls were made: left open they would be made, and paid, again
+                    await commit(database, [without_answer(report) for report in refused])
             count += len(reports)
             committed = True
         finally:

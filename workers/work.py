@@ -9,6 +9,8 @@ from broker.domain.job import Job
 from broker.limits.facts import RequestFacts
 from broker.limits.port import Charge
 from broker.transport.port import Delivery
+from workers.classify import Verdict
+from workers.endings import Ending
 
 
 class Step(StrEnum):
@@ -66,3 +68,5 @@ class Work:
     history: Mapping[ErrorClass, int] = field(default_factory=dict)
     sent_at: float | None = None
     """Seconds since the epoch."""
+    ended: tuple[Ending, Verdict] | None = None
+    """What the call came back with, and what that means."""

@@ -28,7 +28,7 @@ def a_health(*errors: ErrorClass, now: float = NOW, works: bool = False) -> Acco
     """An account whose jobs, each another one, came back with these errors."""
     health = AccountHealth(RetryPolicy())
     if works:
-        health.succeeded()
+        health.succeeded(0.0)
     for position, error_class in enumerate(errors):
         health.went_wrong(an_error(error_class), now, job(position))
     return health
@@ -80,9 +80,17 @@ def test_the_block_ends_with_its_time_but_its_reason_stays_until_a_good_answer()
     health = a_health(ErrorClass.SPEND)
     assert health.blocked_for(NOW + 3600) <= 0
     assert health.reason is not None
-    health.succeeded()
+    health.succeeded(NOW + 3600)
     assert health.reason is None
     assert health.blocked_for(NOW) == 0.0
+
+
+def test_the_late_answer_of_a_call_started_before_the_block_ends_nothing() -> None:
+    health = a_health(ErrorClass.SPEND)
+    health.succeeded(NOW - 1)
+    assert health.health is Health.EXHAUSTED
+    assert health.blocked_for(NOW) > 0
+    assert health.works
 
 
 def test_a_probe_that_fails_blocks_again() -> None:
@@ -99,7 +107,7 @@ def test_a_shorter_block_does_not_cut_a_longer_one() -> None:
 
 def test_a_good_answer_between_two_refusals_forgets_the_first() -> None:
     health = a_health(ErrorClass.AUTHENTICATION)
-    health.succeeded()
+    health.succeeded(0.0)
     health.went_wrong(an_error(ErrorClass.AUTHENTICATION), NOW, job(1))
     assert health.health is Health.ACTIVE
 
@@ -148,7 +156,7 @@ def test_an_account_vouches_for_itself_by_good_answers_while_nothing_is_held_aga
 
 def test_a_block_that_a_good_answer_ended_does_not_lengthen_the_next() -> None:
     health = a_health(ErrorClass.SPEND)
-    health.succeeded()
+    health.succeeded(NOW)
     health.went_wrong(an_error(ErrorClass.DAILY_QUOTA), NOW, job(0))
     assert health.blocked_for(NOW) == 900
 
@@ -162,7 +170,7 @@ def test_an_account_that_is_not_there_is_looked_for_at_longer_and_longer_interva
         now += waits[-1]
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
     assert health.health is Health.UNREACHABLE
-    health.succeeded()
+    health.succeeded(0.0)
     assert (health.health, health.blocked_for(now)) == (Health.ACTIVE, 0.0)
 
 
@@ -195,7 +203,7 @@ def test_errors_of_many_jobs_in_a_row_are_an_outage(jobs: int, each: int, expect
 def test_an_outage_is_over_with_the_first_good_answer() -> None:
     health = _errors_of(64, 1)
     assert health.blocked_for(NOW) == 1.0
-    health.succeeded()
+    health.succeeded(0.0)
     assert (health.health, health.blocked_for(NOW)) == (Health.ACTIVE, 0.0)
     health.went_wrong(an_error(ErrorClass.OVERLOADED), NOW, JobKey(1, 0))
     assert health.health is Health.ACTIVE

@@ -138,7 +138,7 @@ def test_a_blocked_account_takes_nothing_and_then_one_job_as_a_probe(sqlite_url:
             rig.bench.in_flight = 1
             assert rig.bench.appetite(0) == 0
             rig.bench.in_flight = 0
-            rig.bench.health.succeeded()
+            rig.bench.health.succeeded(rig.clock.monotonic())
             assert rig.bench.appetite(0) == 8
 
     asyncio.run(run())
@@ -338,6 +338,21 @@ def test_an_aborted_call_is_unknown_only_if_it_was_sent(
             assert (report.state, type(report.then)) == (state, Again)
             assert report.error is not None
             assert report.error.error_class is error_class
+
+    asyncio.run(run())
+
+
+def test_an_abort_behind_the_answer_keeps_the_answer(sqlite_url: str) -> None:
+    """Settling may have to wait for a server; whoever aborts meanwhile must not lose what was paid for."""
+
+    async def run() -> None:
+        async with benched(sqlite_url) as rig:
+            work = rig.work()
+            await rig.bench.call(work)
+            rig.bench.abort(work)
+            report = rig.reported()
+            assert (report.state, type(report.then)) == (AttemptState.OK, Conclusion)
+            assert report.usage.source is UsageSource.REPORTED
 
     asyncio.run(run())
 
