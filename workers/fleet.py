@@ -127,6 +127,8 @@ class Fleet:
         for account in self._accounts.values():
             staying = [place for place in self._places.get(account.name, ()) if not place.given_up]
             wanted = self._scaling.wanted(account)
+            for place in staying:  # whose process may be an earlier one, with calls that may take as long as they could
+                place.patience_s = max(place.patience_s, _patience_s(account))
             for place in staying[wanted:]:
                 log.info("%s: drains, %d processes are wanted", place.name, wanted)
                 place.give_up()
@@ -147,7 +149,7 @@ class Fleet:
         place = Place(
             f"{account.name}/{number}",
             begin=lambda: self._begin(account.name, place.name),
-            patience_s=account.timeout_seconds + BEYOND_A_CALL_S,
+            patience_s=_patience_s(account),
             restarts=Restarts(self._random),
             clock=self._clock,
         )
@@ -210,3 +212,7 @@ class Fleet:
         for place in self._all_places():
             log.error("%s: did not finish its calls and is killed", place.name)
             place.kill()
+
+
+def _patience_s(account: Account) -> float:
+    return account.timeout_seconds + BEYOND_A_CALL_S

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from broker.errors import ConfigError
+from broker.testing.manual_clock import ManualClock
 from tests.e2e.fleet_rig import Rig, a_fleet, accounts, until
+from tests.engines import an_account
+from workers.fleet import BEYOND_A_CALL_S
 
 
 async def ended(rig: Rig) -> None:
@@ -211,6 +214,27 @@ def test_accounts_come_and_go_with_the_configuration(tmp_path: Path, sqlite_url:
             await until(lambda: rig.count("ended", "b") == 1)  # replaced
             await until(lambda: rig.fleet.shortage() is None)
             assert (rig.count("began", "a"), rig.count("began", "b"), rig.count("began", "c")) == (1, 2, 2)
+
+    asyncio.run(scenario())
+
+
+def test_longer_calls_get_more_patience(tmp_path: Path, sqlite_url: str) -> None:
+    async def scenario() -> None:
+        clock = ManualClock()
+        async with a_fleet(tmp_path, sqlite_url, accounts(a=1), clock=clock) as rig:
+            await until(lambda: rig.fleet.shortage() is None)
+            rig.behave("a", "stubborn")
+            rig.configured = [an_account(name="a", timeout_seconds=1_000.0)]
+            rig.fleet.reload()
+            await until(lambda: rig.count("ended") == 1 and rig.fleet.shortage() is None)
+            await rig.ask(a=0)
+            clock.advance(1.0)
+            await until(lambda: rig.count("told") == 2)
+            clock.advance(1_000.0)
+            await rig.ask(b=1)  # time for a process to be killed, if it were
+            assert Path(f"/proc/{rig.pids('ready')[1]}").exists()
+            clock.advance(BEYOND_A_CALL_S)
+            await until(lambda: not Path(f"/proc/{rig.pids('ready')[1]}").exists())
 
     asyncio.run(scenario())
 
