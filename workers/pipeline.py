@@ -62,7 +62,12 @@ class Pipeline:
     def signs(self) -> Signs:
         """What its life sign tells."""
         bench = self._bench
-        return Signs(in_flight=len(bench.open), slots=bench.slots, waits_for=self.waits_for, busy=bench.effort.share())
+        return Signs(
+            in_flight=bench.in_flight,
+            slots=bench.slots,
+            waits_for=self.waits_for if self._hand else None,
+            busy=bench.effort.share(),
+        )
 
     def stop(self) -> None:
         """Start nothing more; `run` returns when what is in flight has been recorded."""
