@@ -133,12 +133,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 class PostgresDatabase:
     """READ COMMITTED on asyncpg; plans are settled once, for any table size."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, connections: int) -> None:
         self.url = url
         self._engine: AsyncEngine = create_async_engine(
             url,
-            pool_size=8,
-            max_overflow=8,
+            pool_size=connections,
+            max_overflow=connections,
             pool_pre_ping=False,
             connect_args={
                 "timeout": 10,
@@ -166,8 +166,11 @@ class PostgresDatabase:
         await self._engine.dispose()
 
 
-def open_database(url: str) -> Database:
-    """`sqlite:///PATH` or `postgresql://…`; raises `ConfigError` for anything else."""
+def open_database(url: str, *, connections: int = 8) -> Database:
+    """`sqlite:///PATH` or `postgresql://…`; raises `ConfigError` for anything else.
+
+    A server's `connections` are kept open once they were needed; as many more are made for a moment.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -179,7 +182,7 @@ def open_database(url: str) -> Database:
         case "sqlite":
             raise ConfigError("--database: an in-memory database would lose paid answers; use sqlite:///PATH")
         case "postgresql":
-            return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"))
+            return PostgresDatabase(parsed.set(drivername="postgresql+asyncpg"), connections)
         case other:
             raise ConfigError(f"--database: {other} is not supported; use sqlite:///PATH or postgresql://…")
 

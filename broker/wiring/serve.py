@@ -40,6 +40,7 @@ from workers.reaper import Reaper
 log = logging.getLogger("penstock.serve")
 
 COUNT_WORKERS_S = 2.0
+CONNECTIONS = 8
 
 
 class Role(StrEnum):
@@ -83,7 +84,7 @@ class Serve:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve; `ready` is called once the database is there."""
         async with (
-            opened(self._settings.broker, self._clock) as database,
+            opened(self._settings.broker, self._clock, connections=CONNECTIONS) as database,
             self._told(database),
             asyncio.TaskGroup() as tasks,
         ):

@@ -30,12 +30,12 @@ def url_of(settings: BrokerSettings, name: str) -> str:
 
 
 @asynccontextmanager
-async def opened(settings: BrokerSettings, clock: Clock) -> AsyncIterator[Database]:
+async def opened(settings: BrokerSettings, clock: Clock, *, connections: int) -> AsyncIterator[Database]:
     """The database, once it is there.
 
     Raises `SchemaTooOld`, `SchemaTooNew`, and `DatabaseBusy` while a `penstock run` has it.
     """
-    database = open_database(url_of(settings, "database"))
+    database = open_database(url_of(settings, "database"), connections=connections)
     try:
         while True:
             try:

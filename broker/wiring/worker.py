@@ -39,6 +39,9 @@ log = logging.getLogger("penstock.worker")
 
 ABORT_FLUSH_S = 10.0
 """How long a process that must stop at once still tries to commit what it knows."""
+CONNECTIONS = 2
+"""To claim and to record; a life sign, or a look at open calls, may need another. A fleet has many processes, and
+PostgreSQL takes a hundred connections unless told otherwise."""
 _RETRY_S = 1.0
 
 
@@ -86,7 +89,10 @@ class WorkerProcess:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work; `ready` is called when jobs can come."""
         collect_rarely()
-        async with opened(self._settings.broker, self._clock) as database, AsyncExitStack() as stack:
+        async with (
+            opened(self._settings.broker, self._clock, connections=CONNECTIONS) as database,
+            AsyncExitStack() as stack,
+        ):
             directory = self._settings.broker.spool or spool_directory(database)
             recorder = Recorder(database, Spool(directory, self._process_id), self._clock, self._committed)
             workshop = Workshop(
