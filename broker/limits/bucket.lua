@@ -7,16 +7,16 @@ grant the same. The first part of the script; reserve.lua is the second.
 
 local STATE, NEEDS, STARTS, MEMBERS, METER = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local MINUTE_S, DAY_S = 60, 86400
-local BURST_S, SURPLUS_S = 1, 5
+local REQUEST_BURST_S, TOKEN_BURST_S, SURPLUS_S = 0.5, 1, 5
 local EQUAL_SAMPLES, SLACK = 3, 0.01
 local FORGET_S = 2 * DAY_S  -- by then every level is full again
-local MEASURES = {  -- period, then what a request, an input token and an output token take
-  requests = {MINUTE_S, 1, 0, 0},
-  tokens = {MINUTE_S, 0, 1, 1},
-  input_tokens = {MINUTE_S, 0, 1, 0},
-  output_tokens = {MINUTE_S, 0, 0, 1},
-  requests_per_day = {DAY_S, 1, 0, 0},
-  tokens_per_day = {DAY_S, 0, 1, 1},
+local MEASURES = {  -- period, what a request, an input token and an output token take, seconds that are saved up
+  requests = {MINUTE_S, 1, 0, 0, REQUEST_BURST_S},
+  tokens = {MINUTE_S, 0, 1, 1, TOKEN_BURST_S},
+  input_tokens = {MINUTE_S, 0, 1, 0, TOKEN_BURST_S},
+  output_tokens = {MINUTE_S, 0, 0, 1, TOKEN_BURST_S},
+  requests_per_day = {DAY_S, 1, 0, 0, DAY_S},
+  tokens_per_day = {DAY_S, 0, 1, 1, DAY_S},
 }
 
 local now = tonumber(ARGV[2])
@@ -40,7 +40,7 @@ end
 local function set_limit(tank, limit)
   tank.limit = limit
   tank.rate = limit * tank.rho / tank.period
-  tank.burst = math.max(tank.rate * (tank.daily and DAY_S or BURST_S), tank.per_request)
+  tank.burst = math.max(tank.rate * tank.burst_s, tank.per_request)
 end
 
 local function new_tank(resource, limit, declared, rho, level, candidate, samples)
@@ -48,6 +48,7 @@ local function new_tank(resource, limit, declared, rho, level, candidate, sample
   local tank = {
     resource = resource, declared = declared, rho = rho, level = level, candidate = candidate, samples = samples,
     period = measure[1], per_request = measure[2], per_input = measure[3], per_output = measure[4],
+    burst_s = measure[5],
     daily = measure[1] == DAY_S,
     surplus = measure[2] > 0 and 0 or SURPLUS_S,
   }

@@ -32,7 +32,6 @@ from broker.limits.tank import Tank, declared
 
 DEFAULT_RHO = 0.99
 """Share of the declared limit to pace at: the rest absorbs the jitter of arrivals at the server."""
-DEFAULT_BURST_S = 1.0
 _TOLERANCE_S = 1e-6
 """Forgives rounding, so that an ask repeated exactly when it was told to is granted."""
 _SHORTEST_RETRY_S = 1e-3
@@ -48,7 +47,6 @@ class Bucket:
 
     __slots__ = (
         "_at",
-        "_burst_s",
         "_held",
         "_meter",
         "_open",
@@ -59,16 +57,13 @@ class Bucket:
         "tanks",
     )
 
-    def __init__(
-        self, limits: Limits, now: float, *, rho: float = DEFAULT_RHO, burst_s: float = DEFAULT_BURST_S
-    ) -> None:
+    def __init__(self, limits: Limits, now: float, *, rho: float = DEFAULT_RHO) -> None:
         if not 0 < rho <= 1:
             raise ValueError(f"rho must be above 0 and at most 1, not {rho}")
-        self.tanks = tuple(Tank(resource, limit, rho=rho, burst_s=burst_s) for resource, limit in declared(limits))
+        self.tanks = tuple(Tank(resource, limit, rho=rho) for resource, limit in declared(limits))
         self.slots = _checked_slots(limits.concurrency)
         self.generation = 0
         """Moves on with every event after which an ask that was not granted may be."""
-        self._burst_s = burst_s
         self._at = now
         self._open: dict[str, tuple[Grant, Charge]] = {}
         self._held = (0.0, 0.0, 0.0)
@@ -78,7 +73,7 @@ class Bucket:
 
     def declare(self, limits: Limits, now: float, *, rho: float = DEFAULT_RHO) -> None:
         """Replace the limits; levels, reservations and the pause stay."""
-        fresh = Bucket(limits, now, rho=rho, burst_s=self._burst_s)
+        fresh = Bucket(limits, now, rho=rho)
         self.elapse(now)
         paused_for_s = self._paused_for(now)
         known = {tank.resource: tank for tank in self.tanks}

@@ -11,34 +11,41 @@ MINUTE_S = 60.0
 DAY_S = 86_400.0
 REFUND_SURPLUS_S = 5.0
 """How far above the burst refunded tokens may lift a level, in seconds of its rate."""
+REQUEST_BURST_S = 0.5
+"""What an idle account saves up of its requests. Less than a provider's shortest window, a second: at 99 % of the rate
+its bucket fills slowly, and what a burst leaves in there is all that the jitter of later arrivals can be taken from."""
+TOKEN_BURST_S = 1.0
+"""Of tokens, which come in larger pieces."""
 
 
 class Measure(NamedTuple):
-    """What a resource counts: its period in seconds, and how much of it each part of a charge takes."""
+    """What a resource counts: its period in seconds, how much each part of a charge takes, and how much is saved up."""
 
     period_s: float
     per_request: float
     per_input_token: float
     per_output_token: float
+    burst_s: float
+    """In seconds of its rate."""
 
 
 MEASURES: dict[Resource, Measure] = {
-    Resource.REQUESTS: Measure(MINUTE_S, 1.0, 0.0, 0.0),
-    Resource.TOKENS: Measure(MINUTE_S, 0.0, 1.0, 1.0),
-    Resource.INPUT_TOKENS: Measure(MINUTE_S, 0.0, 1.0, 0.0),
-    Resource.OUTPUT_TOKENS: Measure(MINUTE_S, 0.0, 0.0, 1.0),
-    Resource.REQUESTS_PER_DAY: Measure(DAY_S, 1.0, 0.0, 0.0),
-    Resource.TOKENS_PER_DAY: Measure(DAY_S, 0.0, 1.0, 1.0),
+    Resource.REQUESTS: Measure(MINUTE_S, 1.0, 0.0, 0.0, REQUEST_BURST_S),
+    Resource.TOKENS: Measure(MINUTE_S, 0.0, 1.0, 1.0, TOKEN_BURST_S),
+    Resource.INPUT_TOKENS: Measure(MINUTE_S, 0.0, 1.0, 0.0, TOKEN_BURST_S),
+    Resource.OUTPUT_TOKENS: Measure(MINUTE_S, 0.0, 0.0, 1.0, TOKEN_BURST_S),
+    Resource.REQUESTS_PER_DAY: Measure(DAY_S, 1.0, 0.0, 0.0, DAY_S),
+    Resource.TOKENS_PER_DAY: Measure(DAY_S, 0.0, 1.0, 1.0, DAY_S),
 }
 
 
 class Tank:
     """The level of one resource, in its own units (requests or tokens); rates are per second.
 
-    A minute limit refills up to `burst_s` seconds of its rate, at least one request, and starts cold: with one
-    request, without tokens. So a process that is restarted again and again never adds bursts, and the very first
-    call of even the slowest account need not wait a period. A day limit holds the whole day and starts full:
-    what earlier processes used of it is not known here, the provider's headers and refusals say.
+    A minute limit refills up to a burst, which is half a second of requests, at least one, or a second of tokens, and
+    starts cold: with one request, without tokens. So a process that is restarted again and again never adds bursts,
+    and the very first call of even the slowest account need not wait a period. A day limit holds the whole day and
+    starts full: what earlier processes used of it is not known here, the provider's headers and refusals say.
     """
 
     __slots__ = (
@@ -57,7 +64,7 @@ class Tank:
         "surplus_s",
     )
 
-    def __init__(self, resource: Resource, limit: float, *, rho: float, burst_s: float) -> None:
+    def __init__(self, resource: Resource, limit: float, *, rho: float) -> None:
         measure = MEASURES[resource]
         self.resource = resource
         self.rho = rho
@@ -65,7 +72,7 @@ class Tank:
         self.per_request = measure.per_request
         self.per_input_token = measure.per_input_token
         self.per_output_token = measure.per_output_token
-        self.burst_s = DAY_S if self.daily else burst_s
+        self.burst_s = measure.burst_s
         # A server that counts requests by the second has no room for more than a full burst of them.
         self.surplus_s = 0.0 if self.per_request else REFUND_SURPLUS_S
         self._set(limit)

@@ -213,10 +213,11 @@ async def grants_given_back_during_a_pause_are_no_burst_at_its_end(rig: LimiterR
 
 
 async def headers_lower_a_level_at_once(rig: LimiterRig) -> None:
-    limiter = await _declared(rig, Limits(requests_per_minute=600))
+    limiter = await _declared(rig, Limits(tokens_per_minute=6_000))
     await rig.advance(60.0)
-    await limiter.observe(GROUP, [_seen(limit=600.0, remaining=0.0)])
-    assert _near((await _level(limiter, Resource.REQUESTS)).available, 6.0, within=0.1)
+    nothing_left = Observation(resource=Resource.TOKENS, limit=6_000.0, remaining=0.0, reset_s=None)
+    await limiter.observe(GROUP, [nothing_left])
+    assert _near((await _level(limiter, Resource.TOKENS)).available, 60.0, within=1.0)
 
 
 async def headers_never_raise_a_level(rig: LimiterRig) -> None:

@@ -133,10 +133,16 @@ def test_pauses_only_grow(hints: list[float]) -> None:
     assert bucket.state(0.0).paused_for_s == max(hints)
 
 
-def test_an_idle_group_saves_up_one_second_and_no_more() -> None:
+def test_an_idle_group_saves_up_half_a_second_of_requests_and_no_more() -> None:
     bucket = Bucket(Limits(requests_per_minute=6000), 0.0, rho=1.0)
     asks = [an_ask(str(index)) for index in range(150)]
-    assert len(bucket.reserve(3600.0, asks, horizon_s=0.0).grants) == 100
+    assert len(bucket.reserve(3600.0, asks, horizon_s=0.0).grants) == 50
+
+
+def test_an_idle_group_saves_up_a_second_of_tokens() -> None:
+    bucket = Bucket(Limits(tokens_per_minute=6000), 0.0, rho=1.0)
+    bucket.elapse(3600.0)
+    assert level(bucket, Resource.TOKENS) == 100.0
 
 
 def test_a_cold_group_has_one_request_and_no_tokens() -> None:
