@@ -51,7 +51,7 @@ def bodies(ledger: Ledger, batch_id: int) -> list[bytes]:
 def finish(ledger: Ledger, batch_id: int, positions: range, *, well: bool = True) -> None:
     """Call these rows once."""
     keys = [JobKey(batch_id, position) for position in positions]
-    ledger.write(workers.beat, ledger.worker, 0)  # commands may have taken their time since
+    ledger.write(workers.beat, ledger.worker, workers.Signs())  # commands may have taken their time since
     ledger.claim(*(a_claim(key, f"att-{batch_id}-{key.position}-1") for key in keys))
     if well:
         ledger.record(*(a_report(key) for key in keys))
