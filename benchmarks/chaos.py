@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _scaled(scenario: Scenario, scale: float) -> Size:
-    return replace(scenario.full, jobs=max(LEAST_JOBS, round(scenario.full.jobs * scale)))
+    return replace(scenario.full, jobs=max(min(LEAST_JOBS, scenario.full.jobs), round(scenario.full.jobs * scale)))
 
 
 def _within_the_figures(scenario: Scenario, verdict: Verdict) -> Verdict:

@@ -21,6 +21,11 @@ usage = {{ cached_share = 0.3, reasoning_share = 0.2 }}
 """
 
 
+def planted(*faults: str) -> Sequence[str]:
+    """Give the command that is `penstock` with defects in it."""
+    return (sys.executable, "-P", str(Path(__file__).with_name("planted.py")), *faults, "--") if faults else PENSTOCK
+
+
 def perform(
     scenario: Scenario,
     servers: Servers,
@@ -29,18 +34,18 @@ def perform(
     size: Size | None = None,
     seed: int = 1,
     program: Sequence[str] = PENSTOCK,
-    more: str = "",
 ) -> Verdict:
     """Run a fleet in an empty folder, let the faults come, and judge what is left.
 
-    `program` is started instead of `penstock`; `more` are further lines of the configuration.
+    `program` is started instead of `penstock`; What the processes said goes to standard error when a promise was
+    broken.
     """
     size = size or scenario.full
     pool = Pool(name=POOL, workers=size.workers, worker_concurrency=size.slots)
     config = _SIM.format(seed=seed, key=pool.name, call_s=size.call_s)
     with (
         simulator(folder, config) as sim,
-        Installation(folder, servers, sim, [pool], program=program, more=more) as fleet,
+        Installation(folder, servers, sim, [pool], program=program) as fleet,
     ):
         stage = Stage(fleet=fleet, size=size, draw=random.Random(seed))
         scenario.begin(stage)

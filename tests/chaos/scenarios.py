@@ -13,7 +13,7 @@ from tests.chaos.running import Running
 from tests.chaos.stage import POOL, Scenario, Size, Stage
 
 _TAKEN_OVER_S = 60.0
-_SPOOLED_S = 20.0
+_SPOOLED_S = 10.0
 _SETTLED_S = 0.1
 
 
@@ -48,7 +48,7 @@ async def _kill_workers(stage: Stage) -> None:
 
 async def _lose_machines(stage: Stage) -> None:
     """A worker dies with its machine: nobody there buries it, and another machine takes over."""
-    for number, moment in enumerate(stage.moments(last=0.5)):
+    for number, moment in enumerate(stage.moments()):
         await stage.reached(moment)
         await stage.kill(stage.workers.pop(0))
         stage.workers.append(stage.fleet.worker(POOL, machine=f"new{number}"))
@@ -59,6 +59,7 @@ async def _kill_rabbitmq(stage: Stage) -> None:
     for moment in stage.moments():
         await stage.reached(moment)
         rabbit.kill()
+        await asyncio.sleep(stage.size.away_s)
         rabbit.start()
         await rabbit.answers()
 
@@ -80,6 +81,21 @@ async def _stop_postgresql(stage: Stage) -> None:
         await asyncio.sleep(max(0.0, went + stage.size.away_s - time.monotonic()))
         postgres.start()
         await postgres.answers()
+
+
+async def _stop_postgresql_under_calls(stage: Stage) -> None:
+    """Every call is under way when the database goes, and still when it is back: all life signs are old then."""
+    postgres = stage.fleet.servers.postgres
+    await stage.until(partial(_all_are_out, stage), "every call is under way", stage.size.within_s)
+    postgres.stop_immediately()
+    await asyncio.sleep(stage.size.away_s)
+    postgres.start()
+    await postgres.answers()
+
+
+async def _all_are_out(stage: Stage) -> bool:
+    stats = await asyncio.to_thread(stage.fleet.sim.stats)
+    return bool(stats["accepted"] >= stage.size.jobs)
 
 
 async def _kill_workers_with_answers(stage: Stage) -> None:
@@ -177,7 +193,7 @@ WORKER_KILLED = Scenario(
 )
 MACHINE_LOST = Scenario(
     name="machine lost",
-    full=Size(jobs=10_000, faults=4, call_s=0.4, within_s=900),
+    full=Size(jobs=10_000, faults=4, call_s=0.4, latest=0.5, within_s=900),
     begin=_many_machines,
     play=_lose_machines,
 )
@@ -199,6 +215,12 @@ POSTGRESQL_STOPPED = Scenario(
     begin=_one_machine,
     play=_stop_postgresql,
 )
+LONG_CALLS = Scenario(
+    name="PostgreSQL, long calls",
+    full=Size(jobs=64, faults=1, call_s=60.0, away_s=35, slots=32, within_s=400),
+    begin=_one_machine,
+    play=_stop_postgresql_under_calls,
+)
 ANSWERS_IN_SPOOLS = Scenario(
     name="killed with answers kept",
     full=Size(jobs=10_000, faults=5, call_s=0.4, within_s=900),
@@ -219,5 +241,5 @@ ROLLING_RESTART = Scenario(
 )
 ALL = (
     *(WORKER_KILLED, RABBITMQ_KILLED, POSTGRESQL_STOPPED, RABBITMQ_WIPED, FEEDER_KILLED, ROLLING_RESTART),
-    *(MACHINE_LOST, ANSWERS_IN_SPOOLS),
+    *(MACHINE_LOST, LONG_CALLS, ANSWERS_IN_SPOOLS),
 )

@@ -11,6 +11,7 @@ from tests.chaos.running import Running
 
 POOL = "pool"
 """The account."""
+_EARLIEST = 0.02
 _LOOK_S = 0.05
 LEAVE_S = 90.0
 """For processes that were asked to end."""
@@ -29,8 +30,10 @@ class Size:
     workers: int = 4
     slots: int = 8
     """Of each worker: calls that it may have in flight."""
+    latest: float = 0.9
+    """All faults have come when this share of the jobs has its result."""
     away_s: float = 0.0
-    """How long the database is away at least; it stays away until answers wait for it."""
+    """How long a server is away at least."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,10 +54,10 @@ class Stage:
     """In seconds."""
     broken: list[str] = field(default_factory=list)
 
-    def moments(self, first: float = 0.02, last: float = 0.9) -> list[int]:
+    def moments(self) -> list[int]:
         """Draw when the faults come: at so many results, each once, in order."""
-        jobs = self.size.jobs
-        return sorted(self.draw.sample(range(max(1, int(first * jobs)), int(last * jobs)), self.size.faults))
+        first, last = max(1, round(_EARLIEST * self.size.jobs)), round(self.size.latest * self.size.jobs)
+        return sorted(self.draw.sample(range(first, last), self.size.faults))
 
     async def reached(self, results: int) -> None:
         """Wait until so many jobs have their result."""
