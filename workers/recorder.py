@@ -20,6 +20,7 @@ from broker.errors import StoreRefused, StoreUnavailable
 from broker.store.engine import Database
 from broker.store.plan import Plan
 from broker.store.record import record
+from workers.patience import happens
 from workers.spool import Spool
 
 log = logging.getLogger("penstock.recorder")
@@ -141,7 +142,7 @@ class Recorder:
             except StoreUnavailable as error:
                 await self._keep()
                 log.warning("results wait for the database (%d kept): %s", len(self._reports), error)
-                await self._clock.sleep(retry_s)
+                await self._rest(retry_s)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
         self._flushed = len(reports)
         for _ in reports:
@@ -160,6 +161,16 @@ class Recorder:
             self._recorded(stored, plan)
         if not self._spooled and self._spool.in_use:
             await self._clear()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next try. What arrives meanwhile goes to the spool at once: the process may die before."""
+        over = self._clock.monotonic() + seconds
+        while True:
+            self._arrived.clear()
+            await self._keep()
+            left = over - self._clock.monotonic()
+            if left <= 0 or not await happens(self._arrived, within_s=left, clock=self._clock):
+                return
 
     async def _keep(self) -> None:
         """Put whatever is not in the spool yet there."""

@@ -160,6 +160,25 @@ def test_while_the_database_is_away_reports_are_in_the_spool_and_then_committed(
     asyncio.run(run())
 
 
+def test_what_arrives_between_two_tries_is_in_the_spool_at_once(sqlite_url: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with rigged(sqlite_url, tmp_path, 4) as rig, rig.running():
+            rig.database.failing.add(record)
+            rig.put(0, 1)
+            await rig.pass_time(LINGER_S)
+            await eventually(lambda: rig.files() and rig.clock.sleepers)
+            for positions in ((2,), (3,)):
+                rig.put(*positions)
+                kept = positions[-1] + 1
+                await eventually(lambda kept=kept: (rig.folder / "p.spool").read_bytes().count(b"\n") == kept)  # type: ignore[misc]
+            assert rig.database.calls[record] == 1
+            rig.database.failing.clear()
+            await rig.drained()
+            assert await rig.order() == list(range(4))
+
+    asyncio.run(run())
+
+
 def test_a_commit_whose_answer_was_lost_is_not_counted_twice(sqlite_url: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with rigged(sqlite_url, tmp_path, 3) as rig, rig.running():
