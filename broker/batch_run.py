@@ -35,7 +35,7 @@ class RunOptions:
     """What `penstock run` was asked for."""
 
     jobs: str
-    """A path, or `-`."""
+    """A path, `-`, or `batch:7`."""
     output: Path
     errors: Path | None
     database_url: str
@@ -43,6 +43,12 @@ class RunOptions:
     lenient: bool
     new: bool
     tag: str
+
+    @property
+    def batch(self) -> int | None:
+        """The batch to run that is in the database already; `None`: it is to be read from `jobs`."""
+        word, _, number = self.jobs.partition(":")
+        return int(number) if word == "batch" and number.isascii() and number.isdigit() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +128,16 @@ class BatchRun:
         if self._engine is not None:
             self._engine.stop()
 
-    async def run(self, source: Source) -> RunEnd:
+    async def run(self, source: Source | None) -> RunEnd:
         """Run to the end, or to `stop`; returns how it ended. The files have passed `OutputFiles.check`.
+
+        `source` is `None` for a batch that is in the database already.
 
         Raises `CallerError`, `ConfigError` and `StoreError` before anything was started, `StoppedWhileReading` when
         it was stopped by then, and later only what makes it impossible to read the ledger.
         """
         async with _opened(self._options.database_url) as database:
-            accepted = await self._accept(database, source)
+            accepted = await (self._adopt(database) if source is None else self._accept(database, source))
             batch = await database.read(batches.get, accepted.batch_id)
             accounts = () if batch.state in TERMINAL else await self._accounts(database, batch)
             with self._files:
@@ -194,6 +202,20 @@ class BatchRun:
                 "name another --output, or start over with --new"
             ) from conflict
 
+    async def _adopt(self, database: Database) -> Accepted:
+        """Take up a batch that was submitted, or that continues another one; from now on its output is ours."""
+        output = str(self._options.output.absolute())
+        batch = await database.read(batches.get, self._options.batch or 0)
+        if batch.state is BatchState.RECEIVING:
+            raise CallerError(f"the input of batch {batch.id} has not been read to its end; submit it again first")
+        if batch.output not in (None, output) and not self._options.new:
+            raise CallerError(
+                f"the results of batch {batch.id} are written to {batch.output}; name that, or change it with --new"
+            )
+        self._check_ours(known=batch.output == output)
+        await database.write(batches.write_to, batch.id, output)
+        return Accepted(batch_id=batch.id, state=batch.state, known=batch.output == output)
+
     def _received(self, rows: int) -> None:
         """Between two reads of the input: the moment to stop, at which nothing is torn."""
         self._view.receiving(rows)
@@ -201,11 +223,13 @@ class BatchRun:
             raise StoppedWhileReading(rows)
 
     async def _check_files(self, database: Database, new: NewBatch) -> None:
+        self._check_ours(known=await database.read(manifest.submitted, new.project, new.submission_id) is not None)
+
+    def _check_ours(self, *, known: bool) -> None:
         """A file that we did not write is not overwritten without being told to."""
         if self._options.new:
             return
-        known = await database.read(manifest.submitted, new.project, new.submission_id)
-        if known is None and (path := self._files.occupied()):
+        if not known and (path := self._files.occupied()):
             raise CallerError(
                 f"{path} exists and was not written by a run in this database; name another file, "
                 "or overwrite it with --new"

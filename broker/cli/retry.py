@@ -28,6 +28,8 @@ def retry(
     The rows are taken as they were submitted, under their own names, with the tag, the weight and the project of the
     old batch, whose results stay. Rows that did not validate are left out: they would be refused again.
 
+    A fleet runs it at once; in a SQLite file, `penstock run batch:7 --output OUT` does, if 7 is the new number.
+
     Asking again gives the same new batch, and goes on with one that was cut off. Of a batch that still runs, the rows
     that have ended by now are taken; those that fail later need `--again`.
     """

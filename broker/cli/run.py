@@ -10,6 +10,7 @@ from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, EmbeddedDatabas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from broker.batch_run import BatchRun, RunEnd, RunOptions
     from broker.intake.source import Source
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 def run(
     context: typer.Context,
     jobs: Annotated[
-        str, typer.Argument(metavar="JOBS", help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input.")
+        str,
+        typer.Argument(
+            metavar="JOBS",
+            help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input; batch:7 runs that batch of the "
+            "database.",
+        ),
     ],
     *,
     output: Annotated[
@@ -70,12 +76,13 @@ def run(
         new=new,
         tag=tag,
     )
+    if options.batch is not None and (lenient or tag):
+        raise typer.BadParameter("--lenient and --tag are for an input that is read", param_hint="JOBS")
     show_traceback = bool(context.find_root().params.get("show_traceback"))
     raise typer.Exit(_run(options, config, as_json=as_json, show_traceback=show_traceback))
 
 
 def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: bool) -> int:
-    import sys
     import traceback
 
     import uvloop
@@ -88,7 +95,6 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: 
     from broker.delivery.files import OutputFiles
     from broker.domain.clock import SystemClock
     from broker.intake.accept import IntakeRefused
-    from broker.intake.source import opened_source
     from broker.settings import load
 
     settings = load(config)
@@ -98,10 +104,8 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: 
         # Standard input is copied before the event loop is there, so that Ctrl-C ends the copying.
         with (
             sigterm_interrupts(),
-            opened_source(
-                options.jobs, directory=options.output.absolute().parent, standard_input=sys.stdin.buffer
-            ) as source,
-            view_for(source.name, SystemClock()) as view,
+            _source(options) as source,
+            view_for(options.jobs if source is None else source.name, SystemClock()) as view,
         ):
             batch_run = BatchRun(options, settings, view)
             end = uvloop.run(_interruptible(batch_run, source))
@@ -131,7 +135,18 @@ def _run(options: "RunOptions", config: Path, *, as_json: bool, show_traceback: 
     return _status(end)
 
 
-async def _interruptible(batch_run: "BatchRun", source: "Source") -> "RunEnd":
+def _source(options: "RunOptions") -> "AbstractContextManager[Source | None]":
+    import sys
+    from contextlib import nullcontext
+
+    from broker.intake.source import opened_source
+
+    if options.batch is not None:
+        return nullcontext()
+    return opened_source(options.jobs, directory=options.output.absolute().parent, standard_input=sys.stdin.buffer)
+
+
+async def _interruptible(batch_run: "BatchRun", source: "Source | None") -> "RunEnd":
     from broker.cli.signals import interruptible
 
     return await interruptible(batch_run.run(source), drain=batch_run.stop)
@@ -142,7 +157,7 @@ def _not_to_be_written(options: "RunOptions", config: Path) -> "Mapping[Path, st
 
     others = dict.fromkeys(database_files(options.database_url), "the database")
     others[config] = "the configuration"
-    if options.jobs != "-":
+    if options.jobs != "-" and options.batch is None:
         others[Path(options.jobs)] = "the input"
     return others
 

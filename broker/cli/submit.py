@@ -48,7 +48,7 @@ def submit(
     `penstock results --follow` what comes out.
 
     Many may submit at once to PostgreSQL. A SQLite file is one process's at a time: there, submitting is refused while
-    `penstock run` holds it, and the batch waits for `penstock serve`, as `penstock run` drains its own JOBS only.
+    `penstock run` holds it, and `penstock run batch:7 --output OUT` runs the batch, if 7 is its number.
 
     Exit status: 0 accepted, now or before; 2 refused, and nothing was stored; 130 interrupted.
     """

@@ -51,6 +51,11 @@ def move(connection: Connection, batch_id: int, to: BatchState) -> BatchState:
     return to if changed.rowcount else get(connection, batch_id).state
 
 
+def write_to(connection: Connection, batch_id: int, output: str) -> None:
+    """The results of this batch are written to that file."""
+    connection.execute(update(batches).where(batches.c.batch_id == batch_id).values(output=output))
+
+
 def _batch(row: Row[tuple[object, ...]]) -> Batch:
     return Batch(
         id=row.batch_id,
