@@ -35,7 +35,7 @@ PARTS = {
 OPERATIONS = {
     "claim": "claim (database thread)",
     "record": "record (database thread)",
-    "after": "deliver (database thread)",
+    "lines_after": "deliver (database thread)",
     "add_segments": "intake (database thread)",
 }
 
