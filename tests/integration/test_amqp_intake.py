@@ -1,6 +1,7 @@
 """Submissions over AMQP: accepted once, refused with reasons, or put aside; and the intake goes on."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -370,7 +371,8 @@ async def test_no_reply_is_sent_to_a_queue_of_ours(rabbitmq_url: str, sqlite_url
         await eventually_empty(r)
 
 
-def test_no_bytes_and_no_properties_stop_the_intake(rabbitmq_url: str, sqlite_url: str) -> None:
+def strange_messages(most: int) -> list[tuple[bytes, dict[str, str]]]:
+    """Bodies and properties from nonsense to nearly right."""
     text = st.text(st.characters(codec="utf-8"), max_size=20)
     near = st.sampled_from([body for body, _, _ in MALFORMED.values() if len(body) < 100_000])
     cut = st.builds(lambda body, at: body[: at % (len(body) + 1)], near, st.integers(0, 10_000))
@@ -382,32 +384,33 @@ def test_no_bytes_and_no_properties_stop_the_intake(rabbitmq_url: str, sqlite_ur
     said = st.fixed_dictionaries(
         {"version": st.just(1) | value, "kind": st.sampled_from(["jobs", "seal", "subscribe", "unsubscribe"])},
         optional={"jobs": st.lists(value | st.just(a_job("a")), max_size=3) | value, "batch": value, "name": value},
-    ).map(lambda message: orjson.dumps(message, default=str, option=orjson.OPT_NON_STR_KEYS))
+    )
+    bodies = st.binary(max_size=200) | cut | said.map(lambda message: json.dumps(message).encode())
     properties = st.fixed_dictionaries(
         {}, optional={"message_id": text, "content_type": text, "correlation_id": text, "content_encoding": text}
     )
+    made: list[tuple[bytes, dict[str, str]]] = []
 
-    with asyncio.Runner() as runner:
+    @settings(max_examples=most, suppress_health_check=list(HealthCheck), deadline=None, database=None)
+    @given(bodies, properties)
+    def collect(body: bytes, given_properties: dict[str, str]) -> None:
+        made.append((body, given_properties))
 
-        @settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
-        @given(body=st.binary(max_size=200) | cut | said, given_properties=properties)
-        def publish(body: bytes, given_properties: dict[str, str]) -> None:
-            published.append(None)
-            runner.run(r.producer.publish(body, reply_to=None, **given_properties))
+    collect()
+    return made
 
-        published: list[None] = []
-        outer = rig(rabbitmq_url, sqlite_url, prefetch=4)
-        r = runner.run(outer.__aenter__())
-        try:
-            publish()
-            assert "accepted" in runner.run(r.producer.submit(jobs("a"), message_id="the last one"))
-            runner.run(eventually_empty(r))
-            rows = runner.run(r.rows(quarantine))
-            done = runner.run(r.rows(submissions))
-            assert len(rows) + len(done) > 100
-            assert not [row for row in rows if row.code in ("defect", "database_refused")]
-        finally:
-            runner.run(outer.__aexit__(None, None, None))
+
+@in_a_loop
+async def test_no_bytes_and_no_properties_stop_the_intake(rabbitmq_url: str, sqlite_url: str) -> None:
+    messages = strange_messages(200)
+    async with rig(rabbitmq_url, sqlite_url, prefetch=4) as r:
+        for body, properties in messages:
+            await r.producer.publish(body, reply_to=None, **properties)
+        assert "accepted" in await r.producer.submit(jobs("a"), message_id="the last one")
+        await eventually_empty(r)
+        rows, done = await r.rows(quarantine), await r.rows(submissions)
+        assert len(rows) + len(done) > 100
+        assert not [row for row in rows if row.code in ("defect", "database_refused")]
 
 
 async def eventually_empty(r: Rig) -> None:

@@ -330,20 +330,19 @@ async def test_two_projects_cannot_see_name_or_swallow_anything_of_each_other(
         await anna.submit(jobs("d", batch="hers"))
         reply = await boris.submit({"version": 1, "kind": "subscribe", "name": "n2", "batch": "hers"})
         assert reply["error"]["code"] == "not_found"
-        own = await boris.submit({"version": 1, "kind": "subscribe", "name": "n"})
-        hers = await anna.submit({"version": 1, "kind": "subscribe", "name": "n"})
-        assert own["accepted"]["queue"] != hers["accepted"]["queue"]
+        subscription = {"version": 1, "kind": "subscribe", "name": "n"}
+        mine = (await boris.submit(subscription))["accepted"]["queue"]
+        hers = (await anna.submit(subscription))["accepted"]["queue"]
+        assert mine != hers
         with pytest.raises(aio_pika.exceptions.AMQPError):  # RabbitMQ vouches for the name
             await boris.publish(jobs("x"), user_id="anna")
     async with a_channel(rabbitmq_node.url) as channel:
-        for answer in (own, hers):
-            await channel.declare_queue(answer["accepted"]["queue"], durable=True)
+        for queue in (mine, hers):
+            await channel.declare_queue(queue, durable=True)
     async with a_channel(urls["boris"]) as channel:
-        mine = await channel.get_queue(own["accepted"]["queue"], ensure=False)
-        await mine.get(fail=False)
-        theirs = await channel.get_queue(hers["accepted"]["queue"], ensure=False)
+        await (await channel.get_queue(mine, ensure=False)).get(fail=False)
         with pytest.raises(aio_pika.exceptions.AMQPError, match="ACCESS_REFUSED"):
-            await theirs.get(fail=False)
+            await (await channel.get_queue(hers, ensure=False)).get(fail=False)
 
 
 @in_a_loop
@@ -363,27 +362,44 @@ async def test_a_server_that_was_stopped_and_started_is_consumed_again(rabbitmq_
             assert (await producer.submit(jobs("b")))["accepted"]["first_position"] == 1
 
 
+def connecting() -> int:
+    """Tasks of the library that would make a connection again."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return names.count("RobustConnection.__connection_factory")
+
+
 @in_a_loop
 async def test_lost_connections_leave_no_task_behind(rabbitmq_url: str, sqlite_url: str) -> None:
     async with (
         fragile(sqlite_url) as database,
         cleaned(rabbitmq_url, a_prefix()) as prefix,
         cuttable(rabbitmq_url) as through,
-        an_intake(rabbitmq_url, database, prefix=prefix, through=through) as intake,
     ):
+        async with an_intake(rabbitmq_url, database, prefix=prefix, through=through) as intake:
+            assert connecting() == 2
+            for _ in range(3):
+                through.reset()
+                await eventually(lambda: intake.problem is not None)
+                await eventually(lambda: intake.problem is None)
+            await eventually(lambda: connecting() == 2)
+            through.black_hole()  # nobody answers the farewell
+        await eventually(lambda: connecting() == 0)
 
-        async def settled() -> int:
-            await eventually(lambda: intake.problem is None)
-            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-            return names.count("RobustConnection.__connection_factory")
 
-        assert await settled() == 2
-        for _ in range(5):
-            through.reset()
-            await eventually(lambda: intake.problem is not None)
-            await settled()
+@in_a_loop
+async def test_a_quarantine_that_was_deleted_is_made_again(rabbitmq_url: str, sqlite_url: str) -> None:
+    async with (
+        fragile(sqlite_url) as database,
+        cleaned(rabbitmq_url, a_prefix()) as prefix,
+        an_intake(rabbitmq_url, database, prefix=prefix),
+        a_producer(rabbitmq_url, prefix) as producer,
+    ):
+        for number in (1, 2):
+            await producer.publish(b"no submission", reply_to=None)
 
-        async def two() -> bool:
-            return await settled() == 2
+            async def noted(number: int = number) -> bool:
+                return len(await database.read(rows, quarantine)) == number
 
-        await becomes(two)
+            await becomes(noted)
+            assert await depth(rabbitmq_url, f"{prefix}penstock.quarantine") == 1
+            await delete(rabbitmq_url, f"{prefix}penstock.quarantine")

@@ -1,5 +1,6 @@
 """Results over AMQP: in order, at least once, from the stored cursor on, and never more than a queue should hold."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -416,3 +417,31 @@ async def test_a_server_that_goes_away_is_waited_for(rabbitmq_url: str, sqlite_u
         await through.listen()
         await wait_for_queue(s, 2)
         await eventually(lambda: delivery.problem is None)
+
+
+@in_a_loop
+async def test_during_an_alarm_nothing_more_is_sent_and_afterwards_it_goes_on(
+    rabbitmq_node: Node, sqlite_url: str
+) -> None:
+    memory = "{resource_limit, memory, node()}"
+    url = rabbitmq_node.url
+    async with scene(url, sqlite_url) as s:
+        batch_id = await s.append("eval", 60, last=True)
+        await s.subscribe()
+        try:
+            async with a_delivery(url, s.database, prefix=s.prefix, portion=20) as delivery:
+                await eventually(lambda: delivery.problem is None)
+                await asyncio.to_thread(rabbitmq_node.control, "eval", f"rabbit_alarm:set_alarm({{{memory}, []}}).")
+                await s.finish(batch_id, range(60))
+                delivery.wake()
+                await eventually(lambda: "alarm" in (delivery.problem or ""), 30)
+                looks = s.database.calls[subscriptions.backlog]
+                await eventually(lambda: s.database.calls[subscriptions.backlog] >= looks + 5, 30)
+                await asyncio.to_thread(rabbitmq_node.control, "eval", f"rabbit_alarm:clear_alarm({memory}).")
+                messages = await everything(s, 61)
+                await eventually(lambda: delivery.problem is None)
+        finally:
+            await asyncio.to_thread(rabbitmq_node.control, "eval", f"rabbit_alarm:clear_alarm({memory}).")
+        assert seqs(once_each(messages)) == list(range(1, 62))
+        # One portion was under way when the server said so; each try after it would have added another
+        assert len(messages) <= 61 + 20

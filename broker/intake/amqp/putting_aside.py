@@ -41,7 +41,7 @@ class Quarantine:
 
     async def _keep(self, message: Arrived, code: str, reason: str) -> None:
         session = await self._publishing.session()
-        await session.declare(self._queue)
+        await session.ensure(self._queue)
         headers = {"penstock-queue": message.routing_key, "penstock-code": code, "penstock-reason": reason}
         if message.user_id is not None:
             headers["penstock-user-id"] = message.user_id  # as a property it would have to be our own

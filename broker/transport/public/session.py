@@ -73,6 +73,9 @@ class Session:
         self._timings = timings
         self._rabbit = _Rabbit(parsed, name, timings=timings, routers=routers, prefetch=prefetch)
         self._connection: RobustConnection | None = None
+        self._declaring = asyncio.Lock()
+        self._known: set[str] = set()
+        """Queues that were there when this session last looked."""
         self.lost = asyncio.Event()
         self.why = ""
 
@@ -97,10 +100,22 @@ class Session:
         """Make a queue unless it is there; returns the messages that wait in it. Raises `PublicQueueMismatch`."""
         if self._connection is None or self.lost.is_set():
             raise TransportUnavailable(f"declaring {queue}: {self.why or 'not connected'}")
+        await self._refuse_while_blocked()
+        async with self._declaring:  # one at a time: each takes a channel of its own
+            waiting = await self._declared(self._connection, queue)
+        self._known.add(queue)
+        return waiting
+
+    async def ensure(self, queue: str) -> None:
+        """Make a queue unless it was there when this session last looked; publishing finds out that it is gone."""
+        if queue not in self._known:
+            await self.declare(queue)
+
+    async def _declared(self, connection: RobustConnection, queue: str) -> int:
         with lost_is_unavailable(f"declaring {queue}"):
             async with asyncio.timeout(self._timings.ask):
                 # A channel of its own: a queue that was made differently costs the channel on which one asks
-                channel = await self._connection.channel(publisher_confirms=False)
+                channel = await connection.channel(publisher_confirms=False)
         try:
             return await declare(channel, queue, self._timings.ask)
         except QueueMismatch as error:
@@ -120,21 +135,16 @@ class Session:
         """
         if self.lost.is_set():
             raise TransportUnavailable(f"publishing: {self.why}")
-        if await self.blocked():
-            # What is sent now is read when the alarm is over, however often it was given up by then
-            raise TransportUnavailable(f"RabbitMQ at {self.server} takes no messages: memory or disk alarm")
+        await self._refuse_while_blocked()
         with lost_is_unavailable("publishing"):
             try:
-                await self._rabbit.publish(
-                    body,
-                    queue,
-                    headers=dict(headers),
-                    persist=True,
-                    mandatory=True,
-                    timeout=self._timings.publish,
-                    **properties,
-                )
+                # Our own deadline: that of the library begins only once the connection takes messages
+                async with asyncio.timeout(self._timings.publish):
+                    await self._rabbit.publish(
+                        body, queue, headers=dict(headers), persist=True, mandatory=True, **properties
+                    )
             except PublishError as error:
+                self._known.discard(queue)
                 raise Unroutable(f"there is no queue {queue!r}") from error
             except DeliveryError as error:
                 raise Refused(f"queue {queue!r} takes no more messages for now") from error
@@ -154,6 +164,11 @@ class Session:
         except TimeoutError:
             return True
         return False
+
+    async def _refuse_while_blocked(self) -> None:
+        """What is sent during an alarm is read when it is over, however often it was given up by then."""
+        if await self.blocked():
+            raise TransportUnavailable(f"RabbitMQ at {self.server} takes no messages: memory or disk alarm")
 
     def end(self, why: str) -> None:
         """The session is lost, for this reason; the first one counts."""
