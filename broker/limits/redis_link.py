@@ -27,7 +27,11 @@ class Link:
 
     def __init__(self, url: str, *, prefix: str) -> None:
         # One retry, at once: a connection that died while it was idle says nothing about the server.
-        self._redis = Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=DEADLINE_S)
+        # No timeout of its own: the library keeps it with `asyncio.wait_for`, which in Python 3.11 may swallow a
+        # cancellation, and who was told to end would go on for ever. Callers have the deadline.
+        self._redis = Redis.from_url(
+            url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=DEADLINE_S, socket_timeout=None
+        )
         self._prefix = prefix
         self._source = script()
         self._digest = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
