@@ -7,8 +7,7 @@ positions of concurrent submissions never collide, and a batch is not completed 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Double, func, literal, select, update
 
 from broker.domain.batch import BatchState
 from broker.errors import CallerError
@@ -16,7 +15,7 @@ from broker.store import manifest
 from broker.store.plan import BatchFacts, Plan, Sums, batch_row
 from broker.store.record import lock_batches, write_plan
 from broker.store.segment import SegmentDraft
-from broker.store.sql import now
+from broker.store.sql import now, upsert
 from broker.store.tables import batches, projects, segments, submissions
 
 NO_BATCH = 0
@@ -106,7 +105,7 @@ def once(connection: Connection, submission: Submission, act: Callable[[], Done]
     then nothing was done, and the id is free.
     """
     fresh = connection.execute(
-        _insert_once(connection, submissions)
+        upsert(connection, submissions)
         .values(
             project=submission.project,
             submission_id=submission.submission_id,
@@ -210,11 +209,9 @@ def _opened(connection: Connection, batch: OpenBatch) -> int:
     if found is not None:
         return found
     at = now(connection)
+    connection.execute(upsert(connection, projects).values(name=batch.project, created_at=at).on_conflict_do_nothing())
     connection.execute(
-        _insert_once(connection, projects).values(name=batch.project, created_at=at).on_conflict_do_nothing()
-    )
-    connection.execute(
-        _insert_once(connection, batches)
+        upsert(connection, batches)
         .values(
             project=batch.project,
             name=batch.name,
@@ -248,10 +245,11 @@ def _append(
         select(func.max(segments.c.number)).where(segments.c.batch_id == batch_id)
     ).scalar_one_or_none()
     manifest.add_segments(connection, batch_id, 0 if latest is None else latest + 1, drafts)
+    agreed = batches.c.seal_after_s if seal_after_s is None else literal(seal_after_s, Double)
     connection.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id)
-        .values(total=facts.total + jobs, seal_at=_seal_at(connection, batch.project, batch_id, seal_after_s))
+        .values(total=facts.total + jobs, seal_after_s=agreed, seal_at=now(connection) + agreed)
     )
     return Appended(batch_id=batch_id, first_position=facts.total, jobs=jobs)
 
@@ -266,31 +264,8 @@ def _seal(connection: Connection, batch_id: int) -> BatchFacts:
     return facts
 
 
-def _seal_at(connection: Connection, project: str, batch_id: int, seal_after_s: float | None) -> float | None:
-    if seal_after_s is None:
-        seal_after_s = _agreed_idle_time(connection, project, batch_id)
-    return None if seal_after_s is None else now(connection) + seal_after_s
-
-
-def _agreed_idle_time(connection: Connection, project: str, batch_id: int) -> float | None:
-    """What an earlier submission has asked for: the time of sealing less that of the latest submission."""
-    seal_at = connection.execute(select(batches.c.seal_at).where(batches.c.batch_id == batch_id)).scalar_one()
-    if seal_at is None:
-        return None
-    latest = connection.execute(
-        select(func.max(submissions.c.created_at)).where(
-            submissions.c.project == project, submissions.c.batch_id == batch_id
-        )
-    ).scalar_one()
-    return None if latest is None else max(0.0, seal_at - latest)
-
-
 def _this(submission: Submission) -> tuple[ColumnElement[bool], ...]:
     return (
         submissions.c.project == submission.project,
         submissions.c.submission_id == submission.submission_id,
     )
-
-
-def _insert_once(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

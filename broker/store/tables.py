@@ -130,6 +130,7 @@ batches = Table(
     Column("name", String),
     Column("sealed", Boolean, nullable=False, server_default=true()),
     Column("seal_at", Double),
+    Column("seal_after_s", Double),
     Column("continues", _BIG_ID),
     Index(None, "project", "name", unique=True),
     postgresql_with={"fillfactor": 20},

@@ -74,6 +74,7 @@ class Serve:
         self._over = asyncio.Event()
         self._health = health
         self._rabbitmq = url_of(settings.broker, "rabbitmq") if set(roles) - {Role.REAPER} else ""
+        self._feeder: Feeder | None = None
         self._problems: dict[str, Callable[[], str | None]] = {}
         """Of the roles that this process plays now."""
 
@@ -141,9 +142,15 @@ class Serve:
             clock=self._clock,
             random=random.random,
             prefix=broker.prefix,
+            on_accepted=self._wake_feeder,
         )
         with self._watched(Role.INTAKE, lambda: intake.problem):
             await intake.run()
+
+    def _wake_feeder(self) -> None:
+        """What was accepted here runs at once where the feeder is here, too; else within a second."""
+        if self._feeder is not None:
+            self._feeder.wake()
 
     async def _deliver(self, database: Database) -> None:
         delivery = ResultDelivery(
@@ -157,10 +164,11 @@ class Serve:
         await self._count_workers(database, supplies)
 
         def lost() -> None:
-            feeder.doubt()
+            if self._feeder is not None:
+                self._feeder.doubt()
 
         queues = transport(self._settings.broker, database, self._clock, lost)
-        feeder = Feeder(
+        self._feeder = Feeder(
             database=database,
             transport=queues,
             supplies=supplies,
@@ -171,7 +179,7 @@ class Serve:
         with self._watched(Role.FEEDER, lambda: "; ".join(queues.problems) or None):
             async with queues, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_counting(database, supplies))
-                tasks.create_task(feeder.run())
+                tasks.create_task(self._feeder.run())
 
     async def _keep_counting(self, database: Database, supplies: dict[str, RouteSupply]) -> None:
         while True:

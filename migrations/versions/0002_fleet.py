@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("batches", sa.Column("name", sa.String(), nullable=True))
     op.add_column("batches", sa.Column("sealed", sa.Boolean(), server_default=sa.true(), nullable=False))
     op.add_column("batches", sa.Column("seal_at", sa.Double(), nullable=True))
+    op.add_column("batches", sa.Column("seal_after_s", sa.Double(), nullable=True))
     op.add_column("batches", sa.Column("continues", _BIG_ID, nullable=True))
     op.create_index(op.f("ix_batches_project_name"), "batches", ["project", "name"], unique=True)
     op.add_column("workers", sa.Column("slots", sa.Integer(), nullable=True))
@@ -78,6 +79,6 @@ def downgrade() -> None:
     for column in ("slots", "waits_for", "busy"):
         op.drop_column("workers", column)
     op.drop_index(op.f("ix_batches_project_name"), table_name="batches")
-    for column in ("name", "sealed", "seal_at", "continues"):
+    for column in ("name", "sealed", "seal_at", "seal_after_s", "continues"):
         op.drop_column("batches", column)
     op.drop_column("submissions", "reply")
