@@ -11,6 +11,7 @@ from tests.chaos.performance import perform, planted
 from tests.chaos.servers import Servers
 from tests.chaos.stage import Scenario, Size
 
+pytestmark = pytest.mark.timeout(300)  # servers are started first, and machines may be busy
 UNFINISHED = "did not come to its end"
 PAID_TWICE = r"[1-9]\d* extra paid calls, at most 0 are allowed"
 UNSEEN = "paid calls match no attempt"

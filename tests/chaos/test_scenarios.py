@@ -13,6 +13,7 @@ from tests.chaos.performance import perform, planted
 from tests.chaos.servers import Servers
 from tests.chaos.stage import Scenario, Size
 
+pytestmark = pytest.mark.timeout(300)  # servers are started first, and machines may be busy
 QUICK = ("hurried",)
 """So that the death of another machine is noticed within seconds, and not within half a minute."""
 PLAYED: dict[Scenario, tuple[Size, Sequence[str]]] = {
