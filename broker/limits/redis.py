@@ -48,13 +48,16 @@ class RedisLimiter:
         member: str,
         clock: Clock,
         prefix: str = "penstock",
+        deadline_s: float = DEADLINE_S,
         server_time: Callable[[], float] | None = None,
     ) -> None:
+        """Take the server's address; a call that takes longer than `deadline_s` is not waited for."""
         if server_time is not None and not prefix.startswith(TEST_PREFIX):
             raise ValueError(f"only a prefix that begins with {TEST_PREFIX!r} may replace the server's clock")
         self._link = Link(url, prefix=prefix)
         self._member = member
         self._clock = clock
+        self._deadline_s = deadline_s
         self._server_time = server_time
         self._server_clock = ServerClock()
         self._groups: dict[str, SharedGroup] = {}
@@ -259,7 +262,7 @@ class RedisLimiter:
             )
             reply = None
             try:
-                async with asyncio.timeout(DEADLINE_S):
+                async with asyncio.timeout(self._deadline_s):
                     reply = await self._talk(group, known, request)
             except UNREACHABLE as error:
                 self._lose(error)

@@ -163,6 +163,7 @@ def _joining(joining: Joining, offset: float) -> dict[str, Any]:
         "rho": said.rho,
         "slots": said.limits.concurrency,
         "lease": said.lease_s,
+        "workers": said.workers,
         "used_today": {resource.value: used for resource, used in said.used_today.items()},
         "again": joining.again,
         "open": [

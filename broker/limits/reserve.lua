@@ -94,7 +94,7 @@ local function join(its)
       life = number(now) .. '-' .. request.member, at = now, epoch = 0, generation = 0, held = {0, 0, 0},
       bin = {math.floor(now), 0, 0, 0}, swept = now,
     }
-    lost = its.again
+    lost = its.again or its.workers > 1  -- a newcomer may be the first whom a server that lost everything meets
   end
   declare(its.limits, its.rho, its.used_today, its.again)
   state.slots = given(its.slots)

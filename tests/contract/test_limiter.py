@@ -63,6 +63,7 @@ async def on_redis(request: pytest.FixtureRequest) -> AsyncIterator[LimiterRig]:
         member="the test",
         clock=clock,
         prefix=f"test:{uuid.uuid4().hex}",
+        deadline_s=30.0,  # a machine that is held up must not pass for a server that is away
         server_time=clock.monotonic,
     )
     try:

@@ -98,6 +98,8 @@ STEPS = st.lists(
     min_size=1,
     max_size=25,
 )
+PATIENT_S = 30.0
+"""For one call: a machine that is held up must not pass for a server that is away."""
 Step = Wait | Reserve | Settle | Throttle | Observe | Declare
 
 
@@ -138,7 +140,12 @@ async def compare(url: str, limits: Limits, rho: float, steps: list[Step]) -> No
     clock = ManualClock()
     pure = MemoryLimiter(clock)
     shared = RedisLimiter(
-        url, member="one", clock=clock, prefix=f"test:{uuid.uuid4().hex}", server_time=clock.monotonic
+        url,
+        member="one",
+        clock=clock,
+        prefix=f"test:{uuid.uuid4().hex}",
+        server_time=clock.monotonic,
+        deadline_s=PATIENT_S,
     )
     try:
         pure.declare(GROUP, limits, rho=rho)

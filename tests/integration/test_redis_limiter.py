@@ -37,6 +37,7 @@ class Fleet:
             member=f"process {len(self._members)}",
             clock=self.clock,
             prefix=self._prefix,
+            deadline_s=30.0,  # a machine that is held up must not pass for a server that is away
             server_time=lambda: self.clock.monotonic() + self._ahead_s,
         )
         used = {Resource.REQUESTS_PER_DAY: used_today}

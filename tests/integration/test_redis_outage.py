@@ -52,6 +52,10 @@ async def running(url: str, members: int, limits: Limits, **declared: object) ->
             await limiter.close()
 
 
+def prefix_of(limiter: RedisLimiter) -> str:
+    return limiter._link._prefix
+
+
 def asks(*names: str) -> list[Ask]:
     return [Ask(reservation_id=name, need=Charge()) for name in names]
 
@@ -181,6 +185,29 @@ def test_what_is_open_is_said_again_before_anything_is_granted(private: PrivateR
             await one.settle(GROUP, ended("a", "b", "c"))
             await one.flush()
             assert (await two.state(GROUP)).in_flight == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_newcomer_that_comes_first_waits_for_what_others_hold(private: PrivateRedis) -> None:
+    async def scenario() -> None:
+        limits = Limits(concurrency=4)
+        async with running(private.url, 1, limits, workers=2) as (one,):
+            granted = await one.reserve(GROUP, asks("a", "b", "c"), horizon_s=2.0)
+            assert len(granted.grants) == 3
+            private.kill()
+            await until(one, is_away)
+            private.start()
+            newcomer = RedisLimiter(private.url, member="newcomer", clock=SystemClock(), prefix=prefix_of(one))
+            newcomer.declare(GROUP, limits, rho=1.0, workers=2)
+            granted = await newcomer.reserve(GROUP, asks("d", "e"), horizon_s=0.5)
+            assert granted.why == "paused: the shared levels were lost"
+            await until(one, is_back)
+            while granted.why != "slots":
+                granted = await newcomer.reserve(GROUP, asks("d", "e"), horizon_s=0.5)
+                await asyncio.sleep(0.05)
+            assert len(granted.grants) == 1
+            await newcomer.close()
 
     asyncio.run(scenario())
 
