@@ -105,7 +105,7 @@ class Installation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for process in self.processes:
-            process.kill()
+            process.kill_family()
 
     def config(self, machine: str = "one") -> Path:
         """Give the configuration of one machine, written when it is first asked for."""

@@ -54,7 +54,7 @@ def perform(
         asyncio.run(_played(scenario, stage))
         seconds = time.monotonic() - begun
         for process in fleet.processes:
-            process.kill()
+            process.kill_family()
         servers.restore()
         verdict = judged(
             asyncio.run(fleet.books(stage.batch_id)),

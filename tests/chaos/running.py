@@ -1,6 +1,7 @@
 """A process of the fleet under test."""
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,17 @@ class Running:
         """End it as a crash would, and wait for that; harmless when it has ended."""
         self._process.kill()
         self._process.wait()
+
+    def kill_family(self) -> None:
+        """End it together with the processes that it has started, which would wait for servers that are gone."""
+        children: list[str] = []
+        if self.status is None:  # else its number may be another process's by now
+            for threads in Path(f"/proc/{self.pid}/task").glob("*/children"):
+                children += threads.read_text().split()
+        self.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
     def hang_up(self) -> None:
         """Send a hangup, at which a fleet replaces its workers."""
