@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ALL = ("start", "engine", "pacing", "ledger", "crash", "faults", "size")
+ALL = ("start", "engine", "pacing", "ledger", "crash", "faults", "size", "fleet_engine", "fleet_pacing")
 
 
 def main(names: Sequence[str]) -> int:
