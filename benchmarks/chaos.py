@@ -11,6 +11,7 @@ Debian, as the tests of these scenarios do. Exit status 1 when a promise was bro
 import argparse
 import json
 import logging
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of jobs; faults stay as many")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and processes end with us
     chosen = [scenario for scenario in ALL if not asked.only or scenario.name in asked.only]
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it says so whenever a server that we killed is away
     verdicts = []

@@ -19,7 +19,8 @@ class Running:
         self._log = folder / f"{name}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig=KILL", *command],
+                # Whoever runs this under nohup does not mean that a fleet is to be deaf to hangups
+                ["setpriv", "--pdeathsig=KILL", "env", "--default-signal=HUP", *command],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
