@@ -220,7 +220,7 @@ def scale(verdict: Verdict, *, seconds: float = 30.0) -> None:
         sim,
         batch,
     ):
-        supervisor = fleet.fleet()
+        fleet.fleet()
         present(fleet, 1)
         fleet.submit_file(batch)
         while not sim.stats()["accepted"]:
@@ -237,8 +237,6 @@ def scale(verdict: Verdict, *, seconds: float = 30.0) -> None:
             per_s[workers] = sum(begin <= moment < begin + seconds for moment in ended) / seconds
             print(f"scale: {workers} workers, {per_s[workers]:.2f} jobs/s", flush=True)
         print(f"  most calls at once: {sim.stats()['max_in_flight']}")
-        supervisor.terminate()
-        asyncio.run(supervisor.ended(60))
     verdict.say("times the throughput of one", per_s[8] / per_s[1], 7.0, least=True, form=".2f")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -58,7 +58,10 @@ def fleet_on(
     fleet: Installation | None = None
     try:
         with Installation(folder, cast("Servers", servers), sim, pools) as fleet:
-            yield fleet
+            try:
+                yield fleet
+            finally:
+                asyncio.run(_without_supervisors(fleet))
     finally:
         if fleet is not None:
             routes = all_routes(load(fleet.config()).accounts)
@@ -68,6 +71,16 @@ def fleet_on(
                     client.delete(key)
         for name in servers.made:
             databases.drop(postgres, name)
+
+
+async def _without_supervisors(fleet: Installation) -> None:
+    """Let supervisors end by themselves: workers whose supervisor is killed go on until all is committed."""
+    supervisors = [process for process in fleet.processes if process.name.startswith("fleet-")]
+    for supervisor in supervisors:
+        supervisor.terminate()
+    for supervisor in supervisors:
+        with suppress(TimeoutError):
+            await supervisor.ended(within_s=30.0)
 
 
 async def _migrated(url: str) -> None:
