@@ -140,12 +140,12 @@ def redis(verdict: Verdict) -> None:
                 end, moments = now(sim), starts(sim)
         finally:
             server.kill()
-    # A fleet that was idle has saved up a second of its limit, which it spends in the first second
-    moments = [moment for moment in moments if moments[0] + 1.0 <= moment <= end]
+    moments = [moment for moment in moments if moment <= end]
 
     def settled(moment: float) -> bool:
         """Ten seconds behind a restart; what is counted may run into the next kill."""
-        return not any(gone <= moment < there + WINDOW_S for gone, there in zip(killed, back, strict=True))
+        between = zip(back, [*killed[1:], end], strict=True)
+        return any(there + WINDOW_S <= moment < gone for there, gone in between)
 
     limit = PER_S * WINDOW_S
     print(f"redis: {len(away_s)} kills, away for {away_s} s; {len(moments)} calls in {end - moments[0]:.0f} s")
