@@ -18,7 +18,7 @@ def test_a_thousand_turns_pass_through_and_each_comes_once(rabbitmq_url: str) ->
             await transport.publish(turns)
             published, published_cpu = time.perf_counter(), time.process_time()
             hands = Hands(transport)
-            hands.consumer.resize(1_000)  # type: ignore[attr-defined]
+            hands.consumer.resize(1_000)
             seen: set[int] = set()
             while len(seen) < TURNS * JOBS:
                 taken = await hands.take(1)
