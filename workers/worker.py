@@ -10,6 +10,7 @@ from broker.errors import StoreUnavailable
 from broker.store import workers as store
 from broker.transport.port import Transport
 from workers.bench import Bench
+from workers.patience import happens
 from workers.pipeline import Pipeline
 
 log = logging.getLogger("penstock.worker")
@@ -22,6 +23,7 @@ class Worker:
 
     def __init__(self, bench: Bench, transport: Transport) -> None:
         self.bench = bench
+        self._stopped = asyncio.Event()
         changed = asyncio.Event()
         account = bench.account
         routes = routes_of(account.name, account.provider, account.models)
@@ -29,22 +31,31 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then everything that was in flight is recorded, and the goodbye is said."""
-        await self._register()
-        async with self.bench.calls, asyncio.TaskGroup() as tasks:
+        async with self.bench.calls:
+            if await self._register():
+                await self._work()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self.bench.heartbeat.run(self.pipeline.signs, self.close_strangers))
             await self.pipeline.run()
             beating.cancel()
 
-    async def _register(self) -> None:
-        while True:
+    async def _register(self) -> bool:
+        """Be known to the database; false when it was told to stop before."""
+        while not self._stopped.is_set():
             try:
-                return await self.bench.heartbeat.register()
+                await self.bench.heartbeat.register()
             except StoreUnavailable as error:
                 log.warning("not registered yet: %s", error)
-                await self.bench.clock.sleep(_RETRY_S)
+                await happens(self._stopped, within_s=_RETRY_S, clock=self.bench.clock)
+            else:
+                return True
+        return False
 
     def stop(self) -> None:
         """Start nothing more."""
+        self._stopped.set()
         self.pipeline.stop()
 
     async def goodbye(self) -> None:

@@ -13,7 +13,7 @@ import random
 import socket
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from enum import StrEnum
 from typing import assert_never
 
@@ -33,7 +33,7 @@ from broker.store.engine import Database
 from broker.store.probe import answers
 from broker.transport.envelope import MOST_JOBS
 from broker.wiring.elected import Elected
-from broker.wiring.servers import opened, transport, url_of
+from broker.wiring.servers import StoppedEarly, opened, transport, url_of
 from broker.wiring.supply import all_routes, supply
 from workers.reaper import Reaper
 
@@ -84,8 +84,12 @@ class Serve:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve; `ready` is called once the database is there."""
+        with suppress(StoppedEarly):
+            await self._run(ready)
+
+    async def _run(self, ready: Callable[[], None]) -> None:
         async with (
-            opened(self._settings.broker, self._clock, connections=CONNECTIONS) as database,
+            opened(self._settings.broker, self._clock, connections=CONNECTIONS, over=self._over) as database,
             self._told(database),
             asyncio.TaskGroup() as tasks,
         ):

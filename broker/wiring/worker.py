@@ -13,7 +13,7 @@ from pathlib import Path
 from broker.domain.account import Account
 from broker.domain.clock import Clock, SystemClock
 from broker.domain.report import Report
-from broker.errors import ConfigError, StoreUnavailable
+from broker.errors import ConfigError
 from broker.health.address import Address
 from broker.health.server import Health
 from broker.limits.redis import RedisLimiter
@@ -24,7 +24,7 @@ from broker.store.probe import answers
 from broker.transport.rabbitmq.transport import RabbitTransport
 from broker.wiring.collector import collect_rarely
 from broker.wiring.daily import DailyUse
-from broker.wiring.servers import opened, transport, url_of
+from broker.wiring.servers import StoppedEarly, answered, opened, transport, url_of
 from broker.wiring.spools import spool_directory
 from broker.wiring.workshop import Workshop
 from workers.bench import Bench, Watch
@@ -42,7 +42,6 @@ ABORT_FLUSH_S = 10.0
 CONNECTIONS = 2
 """To claim and to record; a life sign, or a look at open calls, may need another. A fleet has many processes, and
 PostgreSQL takes a hundred connections unless told otherwise."""
-_RETRY_S = 1.0
 
 
 def account_named(settings: Settings, name: str) -> Account:
@@ -74,6 +73,8 @@ class WorkerProcess:
         self._watch = watch
         self._process_id = uuid.uuid4().hex
         self._over = asyncio.Event()
+        for server in ("database", "rabbitmq"):
+            url_of(settings.broker, server)  # what is wrong with it is said before anything is waited for
         self._limiter = RedisLimiter(
             url_of(settings.broker, "redis"),
             member=self._process_id,
@@ -89,8 +90,12 @@ class WorkerProcess:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work; `ready` is called when jobs can come."""
         collect_rarely()
+        with suppress(StoppedEarly):
+            await self._run(ready)
+
+    async def _run(self, ready: Callable[[], None]) -> None:
         async with (
-            opened(self._settings.broker, self._clock, connections=CONNECTIONS) as database,
+            opened(self._settings.broker, self._clock, connections=CONNECTIONS, over=self._over) as database,
             AsyncExitStack() as stack,
         ):
             directory = self._settings.broker.spool or spool_directory(database)
@@ -106,6 +111,7 @@ class WorkerProcess:
                 watch=self._watch,
             )
             bench = workshop.bench(self._account)
+            stack.push_async_callback(bench.calls.close)  # again, or because it never came to work
             stack.enter_context(Lifeline(directory, self._process_id, [bench.claimant.worker_id]))
             daily = DailyUse(self._limiter, database, self._account, self._settings.accounts, self._clock)
             await self._prepared(database, directory, daily)
@@ -132,14 +138,13 @@ class WorkerProcess:
 
     async def _prepared(self, database: Database, directory: Path, daily: DailyUse) -> None:
         """Commit what dead processes of this machine knew, then close what they left open, then say what was used."""
-        while True:
-            try:
-                await replay_spools(database, directory)
-                await bury_neighbours(database, directory)
-                return await daily.tell()
-            except StoreUnavailable as error:
-                log.warning("waiting for the database: %s", error)
-                await self._clock.sleep(_RETRY_S)
+
+        async def prepare() -> None:
+            await replay_spools(database, directory)
+            await bury_neighbours(database, directory)
+            await daily.tell()
+
+        await answered(prepare, self._clock, self._over)
 
     def _told(
         self, database: Database, queues: RabbitTransport, bench: Bench, recorder: Recorder

@@ -221,3 +221,18 @@ def test_a_worker_registers_works_and_says_goodbye(sqlite_url: str) -> None:
             assert await database.read(stopped) == {ACCOUNT: True}
 
     asyncio.run(run())
+
+
+def test_one_that_the_database_does_not_know_yet_ends_when_it_is_stopped(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database:
+            worker = an_engine(database, an_account()).workers[0]
+            database.failing.add(store.register)
+            async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(worker.run())
+                await eventually(lambda: database.calls[store.register])
+                worker.stop()
+                await running
+            assert await database.read(stopped) == {}
+
+    asyncio.run(run())
