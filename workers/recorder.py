@@ -20,6 +20,7 @@ from broker.errors import StoreRefused, StoreUnavailable
 from broker.store.engine import Database
 from broker.store.plan import Plan
 from broker.store.record import record
+from workers.diary import Diary
 from workers.patience import happens
 from workers.spool import Spool
 
@@ -76,7 +77,12 @@ def without_answer(report: Report) -> Report:
 class Recorder:
     """One per process, shared by its workers."""
 
-    def __init__(self, database: Database, spool: Spool, clock: Clock, recorded: Recorded) -> None:
+    def __init__(
+        self, database: Database, spool: Spool, clock: Clock, recorded: Recorded, *, diary: Diary | None = None
+    ) -> None:
+        """Without a `diary`, what a killed process had not committed yet is lost with it."""
+        self._diary = diary
+        self._unnoted: list[Report] = []
         self._database = database
         self._spool = spool
         self._clock = clock
@@ -108,6 +114,10 @@ class Recorder:
     def put_nowait(self, report: Report) -> None:
         """Take a report over in any case."""
         self._reports.append(report)
+        if self._diary is not None:
+            if not self._unnoted:  # with whatever else this turn of the event loop brings
+                asyncio.get_running_loop().call_soon(self._note)
+            self._unnoted.append(report)
         self._empty.clear()
         self._arrived.set()
         if len(self._reports) >= MOST_WAITING:
@@ -132,6 +142,7 @@ class Recorder:
             # committing it again changes nothing.
             self._spool_now(self._unkept())
             self._spool.leave()
+            self._close_diary()
 
     async def _commit(self, reports: list[Report]) -> None:
         retry_s = _FIRST_RETRY_S
@@ -148,6 +159,7 @@ class Recorder:
         for _ in reports:
             self._reports.popleft()
         self._spooled = max(0, self._spooled - len(reports))
+        self._strike(len(reports))
         if len(self._reports) < MOST_WAITING:
             self._room.set()
         for report in refused:
@@ -161,6 +173,28 @@ class Recorder:
             self._recorded(stored, plan)
         if not self._spooled and self._spool.in_use:
             await self._clear()
+
+    def _note(self) -> None:
+        reports, self._unnoted = self._unnoted, []
+        if self._diary is not None and reports:
+            try:
+                self._diary.note(reports)
+            except OSError:
+                log.exception("%d answers could not be noted; a kill before their commit would lose them", len(reports))
+
+    def _strike(self, count: int) -> None:
+        if self._diary is not None:
+            try:
+                self._diary.committed(count)
+            except OSError:
+                log.exception("notes of committed answers stay; reading them again changes nothing")
+
+    def _close_diary(self) -> None:
+        if self._diary is not None:
+            try:
+                self._diary.close()
+            except OSError:
+                log.exception("the notes could not be closed")
 
     async def _rest(self, seconds: float) -> None:
         """Wait before the next try. What arrives meanwhile goes to the spool at once: the process may die before."""

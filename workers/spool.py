@@ -44,15 +44,24 @@ class Spool:
         """Whether there is a file."""
         return self._file is not None
 
-    def append(self, reports: Sequence[Report]) -> None:
-        """Keep reports; they survive a power cut once this returns. Raises `OSError`, and then keeps none of them."""
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._size
+
+    def append(self, reports: Sequence[Report], *, durable: bool = True) -> None:
+        """Keep reports; raises `OSError`, and then keeps none of them.
+
+        Once this returns they survive the process, and a power cut if `durable`.
+        """
         data = b"".join(_encode(report) + b"\n" for report in reports)
         with self._lock:
             if self._file is None:
                 self._file = self._made()
             os.ftruncate(self._file, self._size)
             _write_all(self._file, data)
-            os.fsync(self._file)
+            if durable:
+                os.fsync(self._file)
             self._size += len(data)
 
     def set_aside(self, reports: Sequence[Report]) -> Path:
@@ -66,6 +75,13 @@ class Spool:
         finally:
             os.close(file)
         return path
+
+    def empty(self) -> None:
+        """All that was appended is committed, and more will come soon."""
+        with self._lock:
+            if self._file is not None and self._size:
+                os.ftruncate(self._file, 0)
+                self._size = 0
 
     def clear(self) -> None:
         """All that was appended is committed."""

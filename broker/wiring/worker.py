@@ -28,6 +28,7 @@ from broker.wiring.servers import StoppedEarly, answered, opened, transport, url
 from broker.wiring.spools import spool_directory
 from broker.wiring.workshop import Workshop
 from workers.bench import Bench, Watch
+from workers.diary import Diary
 from workers.lifeline import Lifeline
 from workers.recorder import Recorder
 from workers.recovery import bury_neighbours, replay_spools
@@ -99,7 +100,13 @@ class WorkerProcess:
             AsyncExitStack() as stack,
         ):
             directory = self._settings.broker.spool or spool_directory(database)
-            recorder = Recorder(database, Spool(directory, self._process_id), self._clock, self._committed)
+            recorder = Recorder(
+                database,
+                Spool(directory, self._process_id),
+                self._clock,
+                self._committed,
+                diary=Diary(directory, self._process_id),
+            )
             workshop = Workshop(
                 database=database,
                 limiter=self._limiter,
