@@ -70,6 +70,7 @@ class _Route:
     """Of what was published: how much has been taken for good; unknown before the first look."""
     left: int = 0
     """Jobs that were never fed, at the last look."""
+    overdue: Overdue = field(default_factory=Overdue)
 
 
 class Feeder:
@@ -104,7 +105,6 @@ class Feeder:
         self._running: dict[int, Batch] = {}
         self._refresh_at = now
         self._look_for_due_at = 0.0
-        self._overdue = Overdue()
         self._unsaved: dict[tuple[int, int], int] = {}
         self._save_at = now
         self._wake = asyncio.Event()
@@ -128,8 +128,7 @@ class Feeder:
                     self._sure = True  # a loss that is told meanwhile raises new doubt
                     await self._recover()
                 fed = await self.feed()
-                if self._overdue.due(self._clock.monotonic()):
-                    await self._hand_back_overdue()
+                await self._hand_back_overdue()
             except (StoreUnavailable, TransportUnavailable) as error:
                 log.warning("feeding waits: %s", error)
                 self._sure = False
@@ -254,7 +253,7 @@ class Feeder:
         await self._publish(name, jobs)
         route.left = max(0, route.left - len(jobs))
         self._unsaved |= fed_to
-        self._overdue.fed(fed_to, self._clock.monotonic())
+        route.overdue.fed(fed_to, self._clock.monotonic(), route.published)
         return len(jobs)
 
     def _charge(self, route: _Route, job: Job) -> None:
@@ -296,11 +295,13 @@ class Feeder:
 
     async def _hand_back_overdue(self) -> None:
         """Turns that were lost without a word: segments that were fed long ago, and that nobody finishes."""
-        for name in self._routes:
-            if await self._transport.waiting(name):
-                return  # they may still be there, waiting for an account
-        if await self._overdue.hand_back(self._database, self._clock.monotonic()):
-            self.wake()
+        for name, route in self._routes.items():
+            now = self._clock.monotonic()
+            if route.overdue.due(now):
+                # Those that wait may wait for long: for an account
+                consumed = route.published - await self._transport.waiting(name)
+                if await route.overdue.hand_back(self._database, now, consumed):
+                    self.wake()
 
     async def _save(self) -> None:
         if self._unsaved:

@@ -17,8 +17,9 @@ from broker.store.segment import read_segment, unpack_line
 log = logging.getLogger("penstock.feeder")
 
 OVERDUE_S = 60.0
-"""A job that was fed so long ago, and whose queue is empty, should have been claimed."""
-LOOK_AGAIN_S = 20.0
+"""A job that was fed so long ago, and does not wait in its queue, should have been claimed."""
+LOOK_AGAIN_S = 2.0
+"""Often, so that a look at what a fast route has finished since does not take long."""
 
 
 async def reconcile(database: Database, only: Collection[int] | None = None) -> int:
@@ -35,36 +36,40 @@ async def reconcile(database: Database, only: Collection[int] | None = None) -> 
 
 
 class Overdue:
-    """Finds turns that were lost without a word: segments that were fed a while ago and are not finished.
+    """Finds turns of one route that were lost without a word: segments fed a while ago, and not finished.
 
-    The caller says what it has fed, and looks only when no turn waits in any queue.
+    The caller counts the jobs that it publishes, and those that wait. A queue gives out first what came first: with
+    so many left in it, everything published before them is gone, also where the queue is never empty.
     """
 
     def __init__(self) -> None:
-        self._fed_at: dict[tuple[int, int], float] = {}
-        """Per batch and segment number, in monotonic seconds."""
+        self._fed: dict[tuple[int, int], tuple[float, int]] = {}
+        """Per batch and segment number: when, in monotonic seconds, and how many jobs were published by then."""
         self._look_at = 0.0
 
-    def fed(self, segments: Iterable[tuple[int, int]], now: float) -> None:
-        """Jobs of these segments were published."""
-        self._fed_at.update((segment, now) for segment in segments)
+    def fed(self, segments: Iterable[tuple[int, int]], now: float, published: int = 0) -> None:
+        """Jobs of these segments were published, as the last of so many."""
+        self._fed.update((segment, (now, published)) for segment in segments)
 
     def due(self, now: float) -> bool:
         """Whether a look is worth it."""
-        return now >= self._look_at and any(now - at >= OVERDUE_S for at in self._fed_at.values())
+        return now >= self._look_at and any(now - at >= OVERDUE_S for at, _ in self._fed.values())
 
-    async def hand_back(self, database: Database, now: float) -> int:
-        """Hand back the jobs of overdue segments that nobody owns; returns how many."""
+    async def hand_back(self, database: Database, now: float, consumed: int = 0) -> int:
+        """Hand back jobs that nobody owns, of overdue segments; returns how many.
+
+        `consumed` of the jobs that were published do not wait any more, the first ones.
+        """
         self._look_at = now + LOOK_AGAIN_S
         handed_back = 0
-        for (batch_id, number), at in list(self._fed_at.items()):
-            if now - at < OVERDUE_S:
+        for (batch_id, number), (at, published) in list(self._fed.items()):
+            if now - at < OVERDUE_S or published > consumed:
                 continue
-            self._fed_at[batch_id, number] = now
+            self._fed[batch_id, number] = now, published
             row = await database.read(manifest.segment_row, batch_id, number)
             over = row is None or (await database.read(batches.get, batch_id)).state in TERMINAL
             if row is None or over or await database.read(manifest.finished_within, row) >= row.jobs:
-                del self._fed_at[batch_id, number]
+                del self._fed[batch_id, number]
             else:
                 handed_back += await _segment(database, row)
         if handed_back:

@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from broker.domain.batch import BatchState
 from broker.domain.job import Job, JobKey
 from broker.feeder.feeder import LOOK_FOR_DUE_S, SAVE_S
+from broker.feeder.reconcile import OVERDUE_S
 from broker.store import batches, due, manifest
 from broker.store.claim import claim
-from broker.testing.builders import MODEL, a_batch, a_claim
-from broker.testing.feeding import CLAIMANT, FeederRig, feeding
+from broker.testing.builders import MODEL, a_batch, a_claim, a_segment, a_submission
+from broker.testing.feeding import CLAIMANT, FeederRig, feeding, supply
 from broker.testing.outages import eventually
+from broker.transport.port import Consumer, Delivery
 
 FIRST_RETRY_S = 0.2
 
@@ -212,5 +215,62 @@ def test_it_ends_when_it_is_told_to_also_during_an_outage(sqlite_url: str) -> No
             rig.database.down = True
             async with running(rig):
                 await asleep(rig)
+
+    asyncio.run(run())
+
+
+def _a_batch_elsewhere(connection: Connection) -> int:
+    batch_id, _ = manifest.open_batch(connection, a_submission())
+    manifest.add_segments(connection, batch_id, 0, [a_segment(range(50), "elsewhere")])
+    manifest.seal(connection, batch_id, 50)
+    return batch_id
+
+
+async def _taken(consumer: Consumer, turns: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    while len(found) < turns:
+        found += consumer.take(turns - len(found))
+        await asyncio.sleep(0)
+    return found
+
+
+def test_turns_lost_without_a_word_are_fed_again_though_another_route_stands_still(sqlite_url: str) -> None:
+    async def run() -> None:
+        supplies = {MODEL: supply(5), "elsewhere": supply(5)}
+        async with feeding(sqlite_url, supplies) as rig:
+            working = rig.transport.consume([MODEL], lambda: None)
+            lost = await rig.database.write(a_batch, 3)
+            await rig.database.write(_a_batch_elsewhere)
+            async with running(rig):
+                for delivery in await _taken(working, 3):
+                    await delivery.ack()
+                while not await rig.transport.waiting("elsewhere"):
+                    rig.feeder.wake()
+                    await asyncio.sleep(0)
+                rig.clock.advance(OVERDUE_S)
+                rig.feeder.wake()
+                again = await _taken(working, 3)
+            keys = [job.key for delivery in again for job in delivery.turn.jobs]
+            assert sorted(keys) == [JobKey(lost, position) for position in range(3)]
+
+    asyncio.run(run())
+
+
+def test_turns_lost_without_a_word_are_fed_again_though_their_queue_is_never_empty(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with feeding(sqlite_url, slots=3) as rig:
+            batch_id = await rig.database.write(a_batch, 90, per_segment=3)
+            async with running(rig):
+                await eventually(lambda: rig.fed)
+                lost = {job.key for job in await rig.take_and_ack()}
+                assert lost
+                rig.clock.advance(OVERDUE_S)
+                found: set[JobKey] = set()
+                while not lost <= found:
+                    assert len(found) < 60
+                    rig.feeder.wake()
+                    await asyncio.sleep(0)
+                    found |= {job.key for job in await granted(rig)}
+            assert {key.batch_id for key in found} == {batch_id}
 
     asyncio.run(run())

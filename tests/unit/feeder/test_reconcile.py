@@ -166,3 +166,16 @@ def test_a_finished_segment_is_not_looked_at_again(sqlite_url: str) -> None:
             assert not overdue.due(1e9)
 
     asyncio.run(run())
+
+
+def test_what_may_still_wait_in_the_queue_is_not_handed_back(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database:
+            batch_id = await database.write(a_batch, 2)
+            await database.write(manifest.advance, [(batch_id, 0, 2)])
+            overdue = Overdue()
+            overdue.fed([(batch_id, 0)], now=0.0, published=12)
+            assert await overdue.hand_back(database, OVERDUE_S, consumed=11) == 0
+            assert await overdue.hand_back(database, OVERDUE_S, consumed=12) == 2
+
+    asyncio.run(run())
