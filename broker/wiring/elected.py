@@ -58,16 +58,21 @@ class Elected:
 
     async def _while_elected(self, fenced: Fenced) -> None:
         async with asyncio.TaskGroup() as tasks:
-            ends = [tasks.create_task(self._played(fenced)), tasks.create_task(self._renewed())]
+            ends = [tasks.create_task(end) for end in (self._played(fenced), self._renewed(), self._unsure())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in ends:
                 task.cancel()
 
     async def _renewed(self) -> None:
-        """Return when this process is not confirmed any more."""
-        while self._epoch is not None and self._clock.monotonic() - self._confirmed <= _SURE_S:
+        """Return when another process was elected."""
+        while self._epoch is not None:
             await self._clock.sleep(RENEW_S)
             await self._stand()
+
+    async def _unsure(self) -> None:
+        """Return when this process was not confirmed in time, also while the database has yet to answer."""
+        while (left_s := self._confirmed + _SURE_S - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left_s)
         log.warning("not confirmed as the %s in time: standing again", self._role)
 
     async def _played(self, fenced: Fenced) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 
 from broker.store import elections
 from broker.store.elections import LEASE_S, Deposed
-from broker.store.engine import Database, open_database
+from broker.store.engine import Database, Operation, P, T, open_database
 from broker.store.tables import elections as table
 from broker.testing.manual_clock import ManualClock
 from broker.testing.outages import FragileDatabase, eventually
@@ -34,6 +34,18 @@ class Player:
             await asyncio.Event().wait()
         finally:
             self.playing = False
+
+
+class Silent(FragileDatabase):
+    """A database that may take elections and say nothing, as one does whose network is gone."""
+
+    silent = False
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.silent and operation is elections.stand:
+            self.calls[operation] += 1
+            await asyncio.Event().wait()
+        return await super().write(operation, *args, **kwargs)
 
 
 @asynccontextmanager
@@ -106,5 +118,27 @@ def test_one_that_is_not_confirmed_in_time_stops_before_another_may_begin(sqlite
             await eventually(lambda: player.playing)
             assert len(player.plays) == 2
             running.cancel()
+
+    asyncio.run(run())
+
+
+def test_one_that_the_database_leaves_without_an_answer_stops_before_another_may_begin(sqlite_url: str) -> None:
+    async def run() -> None:
+        database = Silent(open_database(sqlite_url))
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            clock = ManualClock()
+            player = Player(database, clock, "first")
+            running = tasks.create_task(player.elected.run())
+            await eventually(lambda: player.playing)
+            database.silent = True
+            asked = database.calls[elections.stand]
+            await eventually(lambda: clock.sleepers)
+            clock.advance(RENEW_S)
+            await eventually(lambda: database.calls[elections.stand] > asked)
+            assert player.playing
+            clock.advance(LEASE_S - RENEW_S - 0.5)
+            await eventually(lambda: not player.playing)
+            running.cancel()
+        await database.close()
 
     asyncio.run(run())

@@ -15,7 +15,7 @@ from broker.wiring.worker import WorkerProcess
 
 NOBODY = "127.0.0.1:1"
 """Where no server listens."""
-PASSWORD = "swordfish"  # noqa: S105 - of nobody
+PASSWORD = "swordfish"
 
 
 def settings(folder: Path, **urls: str) -> Settings:
