@@ -34,6 +34,8 @@ LEAD_S = 0.045
 """And at most this long: a claim costs less in company, but what is claimed early is lost if the process dies."""
 HAND_BACK_S = 2.0
 """A pause longer than this sends work that has not started back to the feeder."""
+LONG_WAIT_S = 60.0
+"""So does a longer wait for a limit, such as that of a day: other accounts may have what this one cannot start."""
 IDLE_S = 1.0
 
 
@@ -62,10 +64,11 @@ class Pipeline:
     def signs(self) -> Signs:
         """What its life sign tells."""
         bench = self._bench
+        holds_off = self._resume_at - bench.clock.monotonic() > IDLE_S  # and has handed back what it had
         return Signs(
             in_flight=bench.in_flight,
             slots=bench.slots,
-            waits_for=self.waits_for if self._hand else None,
+            waits_for=self.waits_for if self._hand or holds_off else None,
             busy=bench.effort.share(),
         )
 
@@ -133,6 +136,9 @@ class Pipeline:
         if granted.retry_in > HAND_BACK_S and (granted.why or "").startswith("paused"):
             self._resume_at = now + granted.retry_in  # pauses only grow
             await self._empty_hands(granted.why or "paused")
+        elif granted.retry_in > LONG_WAIT_S:
+            self._resume_at = now + LONG_WAIT_S  # a limit may be raised, or what was reserved come back, before
+            await self._hand_back_the_unreserved(granted.why or "limited")
 
     def _wait_for_room(self, generation: int) -> None:
         """Nothing but the end of a call helps, and that may be one of another process."""
@@ -158,6 +164,13 @@ class Pipeline:
         self._hand.clear()
         if not await self._hand_back(waiting, why):
             self._hand.extend(waiting)
+
+    async def _hand_back_the_unreserved(self, why: str) -> None:
+        """Send back what has no start time; it stays here if the database does not take it."""
+        unreserved = list(self._hand)
+        self._hand.clear()
+        if not await self._hand_back(unreserved, why):
+            self._hand.extend(unreserved)
 
     def _about_to_start(self) -> list[Work]:
         """Take those whose start has come near, unless this worker may not start calls."""

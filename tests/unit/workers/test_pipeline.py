@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 from sqlalchemy import Connection, select
 
+from broker.domain.account import Limits
 from broker.domain.attempt import AttemptState, ErrorClass
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
@@ -320,6 +321,23 @@ def test_work_that_had_a_start_time_goes_back_when_the_account_must_pause(sqlite
             assert (await database.read(batches.get, batch_id)).counts.finished == 0
             await_again = await database.read(due_positions)
             assert len(await_again) >= 2
+
+    asyncio.run(run())
+
+
+def test_what_an_account_cannot_start_today_is_done_by_another_one(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database, a_provider() as provider:
+            batch_id = await database.write(a_chat_batch, says(40))
+            used_up = an_account(provider.base_url, name="used-up", limits=Limits(requests_per_day=3))
+            engine = an_engine(database, used_up, an_account(provider.base_url, name="free", worker_concurrency=2))
+            provider.answering.clear()
+            async with at_work(engine):
+                await eventually(lambda: provider.in_flight == 2 + 3 - 1)  # a hundredth of a limit is left alone
+                provider.answering.set()
+                await ended(engine, batch_id)
+                assert engine.workers[0].pipeline.signs().waits_for == "requests_per_day"
+            assert sorted(provider.says()) == sorted(says(40))
 
     asyncio.run(run())
 
