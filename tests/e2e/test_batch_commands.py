@@ -41,7 +41,8 @@ def interrupted(folder: Folder) -> Folder:
     return folder
 
 
-def test_a_running_batch_can_be_looked_at(folder: Folder) -> None:
+def test_a_running_batch_can_be_looked_at(folder: Folder, provider: Simulator) -> None:
+    folder.configure(provider.base_url, "good", rpm=600)  # long enough for all these commands on a busy machine
     with folder.started("run", "jobs.jsonl", "--output", "out.jsonl") as process:
         until(lambda: len(folder.lines()) > 10)
         status = folder.run("status")
@@ -173,7 +174,7 @@ def test_the_schema_is_prepared_checked_and_never_changed_by_looking(folder: Fol
     assert "has schema nothing" in folder.run("db", "current").out
     assert folder.run("db", "upgrade").out.startswith("the schema went from nothing to ")
     assert "is up to date" in folder.run("db", "upgrade").out
-    assert folder.run("status").err == "no batches yet; `penstock run` makes one\n"
+    assert folder.run("status").err == "no batches yet; `penstock run` or `penstock submit` makes one\n"
     assert "there is no batch 7" in folder.run("results", "7", "--output", "results.jsonl").err
     assert not (folder.path / "results.jsonl").exists()
 
