@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ALL = ("start", "engine", "pacing", "ledger", "crash", "faults", "size", "fleet_engine", "fleet_pacing")
+ALL = ("start", "engine", "pacing", "ledger", "crash", "faults", "size", "fleet_engine", "fleet_pacing", "chaos")
 
 
 def main(names: Sequence[str]) -> int:
