@@ -117,7 +117,7 @@ def death_by_age() -> None:
 def spool_off() -> None:
     """Answers that the database does not take are in memory only."""
 
-    def append(_: Spool, _reports: Sequence[Report]) -> None:
+    def append(_: Spool, _reports: Sequence[Report], **_how: bool) -> None:
         return
 
     patch.object(Spool, "append", append).start()

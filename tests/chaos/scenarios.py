@@ -1,6 +1,7 @@
 """The scenarios: what is killed, and when. What must hold afterwards is the same for all: `verdict`."""
 
 import asyncio
+import shutil
 import time
 from contextlib import suppress
 from functools import partial
@@ -47,11 +48,14 @@ async def _kill_workers(stage: Stage) -> None:
 
 
 async def _lose_machines(stage: Stage) -> None:
-    """A worker dies with its machine: nobody there buries it, and another machine takes over."""
+    """A worker dies with its machine and its disk: nobody there buries it, and another machine takes over."""
+    machines = [f"machine{number}" for number in range(stage.size.workers)]
     for number, moment in enumerate(stage.moments()):
         await stage.reached(moment)
         await stage.kill(stage.workers.pop(0))
-        stage.workers.append(stage.fleet.worker(POOL, machine=f"new{number}"))
+        shutil.rmtree(stage.fleet.spool(machines.pop(0)))
+        machines.append(f"new{number}")
+        stage.workers.append(stage.fleet.worker(POOL, machine=machines[-1]))
 
 
 async def _kill_rabbitmq(stage: Stage) -> None:
