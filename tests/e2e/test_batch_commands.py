@@ -54,6 +54,7 @@ def test_a_running_batch_can_be_looked_at(folder: Folder, provider: Simulator) -
         facts = json.loads(folder.run("status", "1", "--json").out)
         assert 0 < facts["succeeded"] < ROWS
         assert facts["eta_s"] > 0
+        process.send_signal(signal.SIGSTOP)  # it holds its batch, and gets no further while we look
         first = folder.run("results", "1")
         assert first.code == 0
         seen = first.out.count("\n")
@@ -61,6 +62,7 @@ def test_a_running_batch_can_be_looked_at(folder: Folder, provider: Simulator) -
         (line,) = json.loads(folder.run("usage", "--by", "batch", "--json").out)
         assert 0 < line["calls"] <= ROWS
         assert "running" in folder.run("batches").out
+        process.send_signal(signal.SIGCONT)
         assert ended(process).code == 0
     rest = folder.run("results", "1", "--after", str(seen))
     assert rest.err == ""
