@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 import orjson
 
@@ -73,16 +72,12 @@ async def _ask(calls: Calls, account: Account, model: str, endpoint: Endpoint, c
 
 def _body(account: Account, model: str, endpoint: Endpoint) -> bytes:
     name = account.models[model]
-    match endpoint:
-        case Endpoint.CHAT_COMPLETIONS:
-            provider = find(account.provider)
-            limit_field = provider.output_limit_field if provider is not None else "max_tokens"
-            message = {"role": "user", "content": "Say ok."}
-            return orjson.dumps({"model": name, "messages": [message], limit_field: _ANSWER_TOKENS})
-        case Endpoint.EMBEDDINGS:
-            return orjson.dumps({"model": name, "input": "ok"})
-        case _:
-            assert_never(endpoint)
+    if not endpoint.generates:
+        return orjson.dumps({"model": name, "input": "ok"})
+    provider = find(account.provider)
+    limit_field = provider.output_limit_field if provider is not None else "max_tokens"
+    message = {"role": "user", "content": "Say ok."}
+    return orjson.dumps({"model": name, "messages": [message], limit_field: _ANSWER_TOKENS})
 
 
 def _words(account: Account, error: CallError, model: str) -> str:

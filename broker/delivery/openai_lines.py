@@ -3,7 +3,7 @@
 import orjson
 
 from broker.domain.result import Result, ResultLine, ResultState
-from broker.protocols.lax_json import parsed
+from broker.protocols.exact_json import parsed
 
 LINE_BEGINS = b'{"id":"batch_req_'
 """What every line begins with."""

@@ -69,6 +69,8 @@ class ErrorClass(StrEnum):
     """A success status with something that is not a complete, well-formed answer."""
     TOO_LARGE = "too_large"
     INVALID_REQUEST = "invalid_request"
+    UNTRANSLATABLE = "untranslatable"
+    """The account's protocol cannot say what the request says: nothing was sent."""
     CONTENT_FILTER = "content_filter"
     NEVER_SENT = "never_sent"
     """Claimed, but the call was not started: the work went back."""
@@ -103,3 +105,8 @@ class CallError:
     """The provider's hint; a floor for the next try."""
     usage: Usage = NO_USAGE
     """What the provider reported beside it: an answer that is of no use may have been generated, and is paid."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another try may help, here or at another account."""
+        return self.scope is not Scope.NEVER

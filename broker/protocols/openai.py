@@ -6,13 +6,12 @@ A success status proves nothing: proxies send pages, connections are cut, and er
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
 
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint
 from broker.domain.usage import Usage
-from broker.protocols.answer import Answer
-from broker.protocols.lax_json import parsed
+from broker.protocols.canonical.answer import Answer
+from broker.protocols.exact_json import parsed
 from broker.protocols.openai_errors import embedded_error
 from broker.protocols.openai_usage import chat_usage, embeddings_usage
 from broker.redaction import excerpt
@@ -31,19 +30,15 @@ class _Embedded:
 
 def items_asked_for(endpoint: Endpoint, request: Mapping[str, object]) -> int | None:
     """How many choices or vectors a request asks for; `None` when it does not say so in a way we know."""
-    match endpoint:
-        case Endpoint.CHAT_COMPLETIONS:
-            choices = request.get("n")
-            return choices if type(choices) is int else 1 if choices is None else None
-        case Endpoint.EMBEDDINGS:
-            texts = request.get("input")
-            if isinstance(texts, str):
-                return 1
-            if not isinstance(texts, list) or not texts:
-                return None
-            return 1 if type(texts[0]) is int else len(texts)  # a list of token ids is one text
-        case _:
-            assert_never(endpoint)
+    if endpoint.generates:
+        choices = request.get("n")
+        return choices if type(choices) is int else 1 if choices is None else None
+    texts = request.get("input")
+    if isinstance(texts, str):
+        return 1
+    if not isinstance(texts, list) or not texts:
+        return None
+    return 1 if type(texts[0]) is int else len(texts)  # a list of token ids is one text
 
 
 def understand(
@@ -80,13 +75,9 @@ def understand(
 
 
 def _usage(endpoint: Endpoint, reported: object, *, details_default_zero: bool) -> Usage:
-    match endpoint:
-        case Endpoint.CHAT_COMPLETIONS:
-            return chat_usage(reported, details_default_zero=details_default_zero)
-        case Endpoint.EMBEDDINGS:
-            return embeddings_usage(reported)
-        case _:
-            assert_never(endpoint)
+    if endpoint.generates:
+        return chat_usage(reported, details_default_zero=details_default_zero)
+    return embeddings_usage(reported)
 
 
 def _fault(endpoint: Endpoint, value: Mapping[str, object], items: int | None) -> str | _Embedded | None:
@@ -94,14 +85,10 @@ def _fault(endpoint: Endpoint, value: Mapping[str, object], items: int | None) -
     error = value.get("error")
     if error or value.get("object") == "error":
         return _Embedded(error=error or value)
-    match endpoint:
-        case Endpoint.CHAT_COMPLETIONS:
-            fault = _chat_fault(value.get("choices"), items)
-            return _Embedded(error=fault) if isinstance(fault, dict) else fault
-        case Endpoint.EMBEDDINGS:
-            return _embeddings_fault(value.get("data"), items)
-        case _:
-            assert_never(endpoint)
+    if not endpoint.generates:
+        return _embeddings_fault(value.get("data"), items)
+    fault = _chat_fault(value.get("choices"), items)
+    return _Embedded(error=fault) if isinstance(fault, dict) else fault
 
 
 def _malformed(status: int, fault: str, body: bytes) -> CallError:

@@ -13,7 +13,7 @@ import orjson
 
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.limits.headers import hint_in_message, retry_hint
-from broker.protocols.lax_json import parsed
+from broker.protocols.exact_json import parsed
 from broker.redaction import excerpt
 
 MESSAGE_LIMIT = 500

@@ -8,7 +8,7 @@ from broker.domain.attempt import CallError
 from broker.domain.job import Endpoint
 from broker.errors import ConfigError
 from broker.protocols import openai, openai_errors
-from broker.protocols.answer import Answer
+from broker.protocols.canonical.answer import Answer
 
 
 class Understand(Protocol):

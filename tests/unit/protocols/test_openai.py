@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
-from broker.protocols.answer import Answer
+from broker.protocols.canonical.answer import Answer
 from broker.protocols.openai import understand
 
 CHAT = Endpoint.CHAT_COMPLETIONS

@@ -9,7 +9,7 @@ from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.outcome import Finished, Outcome, RetryAt, RetryPolicy, Waiting
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE
-from broker.protocols.answer import Answer
+from broker.protocols.canonical.answer import Answer
 from workers.classify import Verdict
 from workers.retry import ACCOUNT_SIDE, TRANSIENT, account_pause, decide
 

@@ -1,0 +1,102 @@
+r"""JSON as it comes, and written back as it came: read fast, and with patience where the fast parser objects.
+
+Two things are legal JSON and not orjson's: half a surrogate pair (`"\ud83d"`, an emoji that a token limit cut), and
+numbers beyond 64 bits. And one is orjson's but not exact: a decimal that a double does not spell the same.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Never, Self
+
+import orjson
+
+# A decimal, an exponent or 16 digits in a row: what may not survive a double. It may stand in a string: then the slow
+# way was taken for nothing.
+_UNUSUAL_NUMBER = re.compile(rb"\d[.eE]\d|\d[eE][+-]|\d{16}")
+
+
+class ExactNumber(float):
+    """A number that remembers how it was spelled."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def parsed(body: bytes) -> object:
+    """Read a JSON value, its numbers as doubles; raises `ValueError`."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as refused:
+        if b"\\u" not in body:  # nothing that a second look would see in another light
+            raise
+        return _patiently(body, refused)
+
+
+def exact(body: bytes) -> object:
+    """Read a JSON value so that `written` spells every number as it was; raises `ValueError`."""
+    if _UNUSUAL_NUMBER.search(body) is None:
+        return parsed(body)
+    try:
+        value: object = json.loads(
+            body.decode(), parse_constant=_no_constant, parse_float=_number, parse_int=_whole_number
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def written(value: object) -> bytes:
+    """Write a JSON value in one line; what was read by `exact` keeps its numbers. Raises `ValueError`."""
+    try:
+        return orjson.dumps(value, default=_spelled)
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a number beyond 64 bits
+        try:
+            return _written_slowly(value).encode()
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
+def _spelled(value: object) -> orjson.Fragment:
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(value.text)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if repr(number) == text else ExactNumber(text)
+
+
+def _whole_number(text: str) -> int | float:
+    return int(text) if len(text) < 19 else ExactNumber(text)
+
+
+def _patiently(body: bytes, refused: ValueError) -> object:
+    try:
+        value: object = json.loads(body.decode(), parse_constant=_no_constant)
+    except RecursionError:
+        raise refused from None
+    return value
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _written_slowly(value: object) -> str:
+    match value:
+        case ExactNumber():
+            return value.text
+        case Mapping():
+            members = (f"{json.dumps(key)}:{_written_slowly(inner)}" for key, inner in value.items())
+            return "{" + ",".join(members) + "}"
+        case list() | tuple():
+            return "[" + ",".join(map(_written_slowly, value)) + "]"
+        case _:
+            return json.dumps(value, allow_nan=False)
