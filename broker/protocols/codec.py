@@ -10,7 +10,7 @@ from broker.domain.caps import Caps
 from broker.domain.dialect import Dialect
 from broker.domain.usage import Usage
 from broker.protocols.canonical.answer import Answer
-from broker.protocols.canonical.request import CanonicalRequest
+from broker.protocols.canonical.request import CanonicalRequest, EmbeddingRequest, Request
 from broker.protocols.losses import Losses
 
 Json = Mapping[str, object]
@@ -50,7 +50,13 @@ class WriteRequest(Protocol):
     takes them.
     """
 
-    def __call__(self, request: CanonicalRequest, *, model: str, caps: Caps, losses: Losses) -> Written: ...
+    def __call__(self, request: Request, *, model: str, caps: Caps, losses: Losses) -> Written: ...
+
+
+class WriteEmbedding(Protocol):
+    """Writes a request for vectors. Whatever cannot be said goes to `losses`; raises nothing."""
+
+    def __call__(self, request: EmbeddingRequest, *, model: str, caps: Caps, losses: Losses) -> Written: ...
 
 
 class FaultOf(Protocol):
@@ -109,7 +115,10 @@ class Codec:
     caps: Caps
     """What is assumed of a model that nobody knows: the newest conservative set."""
     read_request: ReadRequest
-    write_request: WriteRequest
+    write_request: WriteRequest | None
+    """`None`: this dialect does not ask for text."""
+    write_embedding: WriteEmbedding | None
+    """`None`: this dialect does not ask for vectors."""
     fault_of: FaultOf
     read_usage: ReadUsage
     read_answer: ReadAnswer
