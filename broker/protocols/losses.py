@@ -1,10 +1,12 @@
 """Collects what a translation loses, and refuses it where that matters."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from broker.domain.dialect import Dialect
 from broker.domain.loss import Loss, LossClass, OnLoss
 from broker.errors import CallerError
+from broker.protocols.canonical.request import Unmapped
 
 
 class UntranslatableRequest(CallerError):
@@ -67,6 +69,20 @@ class Losses:
             self._may_drop(loss)
         else:
             self._refused.append(loss)
+
+    def unmapped(self, lost: Unmapped) -> None:
+        """Note something that no target can be told."""
+        match lost.loss_class:
+            case LossClass.HINT:
+                self.hint(lost.path, lost.code, lost.detail)
+            case LossClass.SAMPLING:
+                self.sampling(lost.path, lost.code, lost.detail)
+            case LossClass.SEMANTIC:
+                self.converted(lost.path, lost.code, lost.detail)
+            case LossClass.CONTENT:
+                self.content(lost.path, lost.code, lost.detail, droppable=lost.droppable)
+            case _:
+                assert_never(lost.loss_class)
 
     def settle(self) -> tuple[Loss, ...]:
         """Give what was lost or converted; raises `UntranslatableRequest` with all that may not be lost."""

@@ -9,17 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from broker.domain.attempt import CallError, ErrorClass, Scope
-from broker.limits.headers import hint_in_message, retry_hint
-from broker.protocols.exact_json import parsed
-from broker.redaction import excerpt
-
-MESSAGE_LIMIT = 500
-
-# More of a body than any error needs; an oversized page is not parsed.
-_PARSED_BYTES = 1 << 20
+from broker.limits.headers import hint_in_message
+from broker.protocols.errors import by_status, call_error, error_value, scope_of, shown, text_of, wait_of
 
 _CODES: Mapping[str, ErrorClass] = {
     code: error_class
@@ -53,34 +45,6 @@ _CODES: Mapping[str, ErrorClass] = {
     for code in codes.split()
 }
 
-_STATUSES: Mapping[int, ErrorClass] = {
-    401: ErrorClass.AUTHENTICATION,
-    402: ErrorClass.SPEND,
-    403: ErrorClass.PERMISSION,
-    404: ErrorClass.NOT_FOUND,
-    408: ErrorClass.TIMEOUT,
-    409: ErrorClass.SERVER_ERROR,
-    412: ErrorClass.AUTHENTICATION,  # how a suspended account is reported
-    413: ErrorClass.TOO_LARGE,
-    429: ErrorClass.RATE_LIMITED,
-    503: ErrorClass.OVERLOADED,
-    504: ErrorClass.TIMEOUT,
-    524: ErrorClass.TIMEOUT,  # a proxy that gave up waiting
-    529: ErrorClass.OVERLOADED,
-}
-
-_SCOPES: Mapping[ErrorClass, Scope] = {
-    ErrorClass.RATE_LIMITED: Scope.SAME,
-    ErrorClass.RAMP: Scope.SAME,
-    ErrorClass.DAILY_QUOTA: Scope.OTHER,
-    ErrorClass.SPEND: Scope.OTHER,
-    ErrorClass.AUTHENTICATION: Scope.OTHER,
-    ErrorClass.PERMISSION: Scope.OTHER,
-    ErrorClass.NOT_FOUND: Scope.OTHER,
-    ErrorClass.TOO_LARGE: Scope.NEVER,
-    ErrorClass.INVALID_REQUEST: Scope.NEVER,
-    ErrorClass.CONTENT_FILTER: Scope.NEVER,
-}
 _HINTED = frozenset({ErrorClass.RATE_LIMITED, ErrorClass.RAMP, ErrorClass.DAILY_QUOTA, ErrorClass.OVERLOADED})
 
 _CONTEXT = re.compile(
@@ -116,21 +80,18 @@ def _call_error(
     status: int, headers: Mapping[str, str], report: _Report, *, now: float, inner_status: int | None = None
 ) -> CallError:
     error_class = _class_of(inner_status or status, report)
-    code = report.code or report.type
-    return CallError(
-        error_class=error_class,
-        scope=_scope(error_class, report, headers.get("x-should-retry")),
-        message=excerpt(report.message, MESSAGE_LIMIT) or f"HTTP {status} without a message",
+    return call_error(
+        error_class,
+        _scope(error_class, report, headers.get("x-should-retry")),
         status=status,
-        code=None if code is None else excerpt(code, 100),
+        message=report.message,
+        code=report.code or report.type,
         wait_s=_hint(error_class, headers, report.message, now),
     )
 
 
 def _hint(error_class: ErrorClass, headers: Mapping[str, str], message: str, now: float) -> float | None:
-    if error_class is ErrorClass.SPEND:  # waiting does not fill a wallet, whatever a header says
-        return None
-    hint = retry_hint(headers, now)
+    hint = wait_of(error_class, headers, now)
     return hint_in_message(message, now) if hint is None and error_class in _HINTED else hint
 
 
@@ -138,7 +99,7 @@ def _class_of(status: int, report: _Report) -> ErrorClass:
     named = [_named(name) for name in (report.code, report.type)]
     if ErrorClass.SPEND in named:  # beats a rate limit's name in the other field
         return ErrorClass.SPEND
-    error_class = named[0] or named[1] or _by_status(status)
+    error_class = named[0] or named[1] or by_status(status)
     if error_class is ErrorClass.RATE_LIMITED:
         if _larger_than_limit(report.message):
             return ErrorClass.TOO_LARGE
@@ -156,16 +117,6 @@ def _named(name: str | None) -> ErrorClass | None:
     return ErrorClass.SPEND if name.endswith("_spend_limit_exceeded") else _CODES.get(name)
 
 
-def _by_status(status: int) -> ErrorClass:
-    known = _STATUSES.get(status)
-    if known is not None:
-        return known
-    if status >= 500:
-        return ErrorClass.SERVER_ERROR
-    # A redirect, an interim status or a bare error in a success is neither an answer nor a refusal.
-    return ErrorClass.INVALID_REQUEST if status >= 400 else ErrorClass.MALFORMED_ANSWER
-
-
 def _larger_than_limit(message: str) -> bool:
     """Whether this one request is more than the whole limit, so that waiting cannot help."""
     found = _LARGER_THAN_LIMIT.search(message[:4096])
@@ -173,35 +124,24 @@ def _larger_than_limit(message: str) -> bool:
 
 
 def _scope(error_class: ErrorClass, report: _Report, should_retry: str | None) -> Scope:
-    scope = _SCOPES.get(error_class, Scope.SAME)
     if error_class is ErrorClass.TOO_LARGE and _larger_than_limit(report.message):
         return Scope.OTHER  # too large for this account's limit, not for the model
-    if should_retry == "false" and scope is Scope.SAME:
-        # The provider knows best: a limit then is not about waiting, another fault is final.
-        return Scope.OTHER if error_class in (ErrorClass.RATE_LIMITED, ErrorClass.RAMP) else Scope.NEVER
-    if should_retry == "true" and error_class in (ErrorClass.INVALID_REQUEST, ErrorClass.NOT_FOUND):
-        return Scope.SAME
-    return scope
+    return scope_of(error_class, should_retry)
 
 
 def _report(body: bytes) -> _Report:
-    """Read an error body of any shape, also one that is no JSON (proxies and load balancers answer as they like)."""
-    try:
-        value = parsed(body) if len(body) <= _PARSED_BYTES else None
-    except ValueError:
-        value = None
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    """Read an error body of any shape, also one that is no JSON."""
+    value = error_value(body)
     if isinstance(value, dict):
         inner = value.get("error")
         return _report_of(inner if isinstance(inner, dict) else value)
-    return _Report(message=body[:4096].decode(errors="replace"))
+    return _Report(message=text_of(body))
 
 
 def _report_of(error: object) -> _Report:
     """Read an error object: nested `{"error": {...}}`, flat, or a bare text; codes may be numbers."""
     if not isinstance(error, dict):
-        return _Report(message=error if isinstance(error, str) else _shown(error))
+        return _Report(message=error if isinstance(error, str) else shown(error))
     message = next((error[key] for key in ("message", "error", "detail") if error.get(key)), error)
     code = error.get("code")
     inner = error.get("innererror")
@@ -210,7 +150,7 @@ def _report_of(error: object) -> _Report:
     kind = error.get("type") or error.get("error_type")
     number = code if type(code) is int else int(code) if isinstance(code, str) and _is_status(code) else None
     return _Report(
-        message=message if isinstance(message, str) else _shown(message),
+        message=message if isinstance(message, str) else shown(message),
         code=str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) and code != "" else None,
         type=kind if isinstance(kind, str) and kind else None,
         status=number if number is not None and 400 <= number <= 599 else None,
@@ -221,8 +161,25 @@ def _is_status(code: str) -> bool:
     return len(code) == 3 and code.isascii() and code.isdigit()
 
 
-def _shown(value: object) -> str:
-    try:
-        return orjson.dumps(value)[:4096].decode(errors="replace")
-    except orjson.JSONEncodeError:  # nested too deeply, or it holds half a surrogate pair
-        return "an error object that cannot be shown"
+_WRITTEN: Mapping[ErrorClass, tuple[int, str, str | None]] = {
+    ErrorClass.RATE_LIMITED: (429, "requests", "rate_limit_exceeded"),
+    ErrorClass.RAMP: (429, "requests", "slow_down"),
+    ErrorClass.DAILY_QUOTA: (429, "requests", "rate_limit_exceeded"),
+    ErrorClass.SPEND: (429, "insufficient_quota", "insufficient_quota"),
+    ErrorClass.AUTHENTICATION: (401, "invalid_request_error", "invalid_api_key"),
+    ErrorClass.PERMISSION: (403, "invalid_request_error", "permission_denied"),
+    ErrorClass.NOT_FOUND: (404, "invalid_request_error", "model_not_found"),
+    ErrorClass.OVERLOADED: (503, "server_error", "server_is_overloaded"),
+    ErrorClass.TIMEOUT: (504, "server_error", "timeout"),
+    ErrorClass.TOO_LARGE: (400, "invalid_request_error", "context_length_exceeded"),
+    ErrorClass.INVALID_REQUEST: (400, "invalid_request_error", None),
+    ErrorClass.UNTRANSLATABLE: (400, "invalid_request_error", "unsupported_parameter"),
+    ErrorClass.CONTENT_FILTER: (400, "invalid_request_error", "content_filter"),
+}
+"""HTTP status, type and code of each class; all others are faults of a server."""
+
+
+def write_error(error: CallError) -> tuple[int, dict[str, object]]:
+    """Write an error as OpenAI does: its HTTP status, and the body."""
+    status, kind, code = _WRITTEN.get(error.error_class, (500, "server_error", "server_error"))
+    return status, {"error": {"message": error.message, "type": kind, "param": None, "code": code}}

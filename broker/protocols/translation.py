@@ -67,17 +67,7 @@ def translate_request(
         raise UntranslatableRequest(target, [_malformed(fault)]) from fault
     caps = writer.caps if caps is None else caps
     for lost in request.unmapped:
-        match lost.loss_class:
-            case LossClass.HINT:
-                losses.hint(lost.path, lost.code, lost.detail)
-            case LossClass.SAMPLING:
-                losses.sampling(lost.path, lost.code, lost.detail)
-            case LossClass.SEMANTIC:
-                losses.converted(lost.path, lost.code, lost.detail)
-            case LossClass.CONTENT:
-                losses.content(lost.path, lost.code, lost.detail, droppable=lost.droppable)
-            case _:
-                assert_never(lost.loss_class)
+        losses.unmapped(lost)
     match request:
         case Request() if writer.write_request is not None:
             ready = prepared(request, caps=caps, losses=losses, tool_names=writer.tool_names, call_ids=writer.call_ids)
