@@ -13,7 +13,7 @@ from typing import assert_never
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint
 from broker.protocols.canonical.answer import Answer
-from broker.protocols.registry import WireProtocol
+from broker.protocols.wire import WireProtocol
 from broker.redaction import excerpt
 from workers.endings import CutOff, Ending, NotConnected, Responded
 

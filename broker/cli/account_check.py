@@ -13,7 +13,7 @@ from broker.domain.attempt import CallError, ErrorClass
 from broker.domain.clock import Clock
 from broker.domain.job import Endpoint
 from broker.errors import ConfigError
-from broker.protocols.registry import protocol_named
+from broker.protocols.wire import protocol_named
 from broker.secrets import read_secret
 from workers.calls import CALL_ID_HEADER, Calls, account_headers
 from workers.classify import Verdict, classify

@@ -59,6 +59,8 @@ class Caps:
     """The most that it generates: what is asked for where the protocol demands a limit and the producer gives none."""
     anthropic_version: str | None = None
     """The only API version that it is served under."""
+    identity: bool = False
+    """OpenAI: takes `safety_identifier` and `service_tier`, which many compatible servers refuse."""
     output_limit_field: str = "max_completion_tokens"
     """OpenAI chat: the field that caps the answer."""
     system_role: str = "system"

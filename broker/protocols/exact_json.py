@@ -11,9 +11,8 @@ from typing import Never, Self
 
 import orjson
 
-# A decimal, an exponent or 16 digits in a row: what may not survive a double. It may stand in a string: then the slow
-# way was taken for nothing.
-_UNUSUAL_NUMBER = re.compile(rb"\d[.eE]\d|\d[eE][+-]|\d{16}")
+# A value that may not survive a double; it may also stand in a string: then the slow way is taken for nothing.
+_DELICATE = re.compile(rb"[:\[,][ \t\r\n]*-?(\d{16,}|\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)")
 
 
 class ExactNumber(float):
@@ -40,7 +39,7 @@ def parsed(body: bytes) -> object:
 
 def exact(body: bytes) -> object:
     """Read a JSON value so that `written` spells every number as it was; raises `ValueError`."""
-    if _UNUSUAL_NUMBER.search(body) is None:
+    if all(_survives(text) for text in _DELICATE.findall(body)):
         return parsed(body)
     try:
         value: object = json.loads(
@@ -60,6 +59,10 @@ def written(value: object) -> bytes:
             return _written_slowly(value).encode()
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+
+
+def _survives(text: bytes) -> bool:
+    return len(text) < 18 and repr(float(text)).encode() == text
 
 
 def _spelled(value: object) -> orjson.Fragment:

@@ -13,6 +13,9 @@ from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.limits.headers import hint_in_message
 from broker.protocols.errors import by_status, call_error, error_value, scope_of, shown, text_of, wait_of
 
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id")
+"""Response headers that may carry the provider's own id of the call, the best first."""
+
 _CODES: Mapping[str, ErrorClass] = {
     code: error_class
     for error_class, codes in {

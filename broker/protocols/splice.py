@@ -88,6 +88,13 @@ def deeper_than(text: bytes, limit: int) -> bool:
     return False
 
 
+def with_model_where_named(body: bytes, model: str) -> bytes:
+    """The body with `model` as its top-level model if it names one, everything else byte for byte."""
+    if b"model" not in body and _ESCAPED_LETTER_D_TO_O not in body:
+        return body
+    return with_model(body, model) if any(member.key == "model" for member in members(body)) else body
+
+
 def with_model(body: bytes, model: str) -> bytes:
     """The body with `model` as its top-level model, everything else byte for byte.
 

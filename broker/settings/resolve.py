@@ -7,7 +7,7 @@ from pathlib import Path
 
 from broker.catalog.lookup import Provider, find, nearest, providers
 from broker.domain.account import Account, Autoscale, Limits, Prices
-from broker.protocols.registry import PROTOCOLS
+from broker.protocols.wire import PROTOCOLS
 from broker.settings.problems import Problem
 from broker.settings.schema import AccountSection
 

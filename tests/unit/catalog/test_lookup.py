@@ -2,7 +2,7 @@ import pytest
 
 from broker.accounting.price_list import PriceList
 from broker.catalog.lookup import Provider, find, nearest, providers
-from broker.protocols.registry import PROTOCOLS
+from broker.protocols.wire import PROTOCOLS
 from broker.settings.checks import base_url
 
 EVERY = [pytest.param(provider, id=name) for name, provider in providers().items()]

@@ -2,7 +2,7 @@ import pytest
 
 from broker.domain.job import Endpoint
 from broker.errors import ConfigError
-from broker.protocols.registry import OPENAI, protocol_named
+from broker.protocols.wire import OPENAI, protocol_named
 
 
 def test_a_protocol_is_found_by_its_name() -> None:
