@@ -240,7 +240,7 @@ class BatchRun:
     async def _accounts(self, database: Database, batch: Batch) -> tuple[Account, ...]:
         routes = await database.read(manifest.routes, batch.id)
         accounts = serving(self._settings.accounts, routes)
-        unserved = sorted(set(routes) - all_routes(accounts))
+        unserved = sorted(set(routes) - all_routes(self._settings.accounts))
         if unserved:
             raise ConfigError(
                 f"batch {batch.id} needs {', '.join(unserved)}, which no account serves any more; "
@@ -324,7 +324,7 @@ async def _nobody_left(engine: Engine, accounts: Sequence[Account], progress: Pr
     blocked = engine.blocked()
     if not blocked or progress.in_flight:
         return None
-    able = all_routes([account for account in accounts if account.name not in blocked])
+    able = all_routes(accounts, of=[account for account in accounts if account.name not in blocked])
     try:
         if await engine.database.read(standing.unfinished_on, progress.batch.id, able):
             return None

@@ -24,8 +24,8 @@ from broker.limits.estimate import Estimator
 from broker.limits.facts import request_facts
 from broker.limits.headers import openai_observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
-from broker.protocols.registry import WireProtocol
 from broker.protocols.splice import with_model
+from broker.protocols.wire import WireProtocol
 from broker.redaction import redacted_body
 from broker.store.claim import Claimant
 from broker.store.engine import Database
@@ -90,8 +90,10 @@ class Bench:
     new_id: Callable[[], str]
     model_of: Callable[[str], str]
     """Route to logical model."""
-    shared: Callable[[str], bool]
-    """Whether another account serves this route."""
+    routes: frozenset[str]
+    """Those that it takes turns of."""
+    others: Callable[[str], frozenset[str]]
+    """The other accounts that serve a route."""
     watch: Watch
     open: dict[str, Work] = field(default_factory=dict)
     in_flight: int = 0
@@ -255,7 +257,7 @@ class Bench:
             work.history,
             policy=self.policy,
             random=self.random(),
-            other_account=self.shared(work.job.route),
+            other_account=bool(self.others(work.job.route)),
             account_works=self.health.vouched_for,
         )
         return self._report(work, ending, verdict, outcome)

@@ -210,7 +210,7 @@ class Pipeline:
                 model=work.model,
                 from_due=work.job.from_due,
                 alone=alone,
-                shared=bench.shared(work.job.route),
+                shared=bool(bench.others(work.job.route)),
             )
             for work in ready
         ]

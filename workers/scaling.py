@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from broker.domain.account import Account
 from broker.domain.clock import Clock
 from broker.domain.presence import Presence
-from broker.domain.route import routes_of
+from broker.domain.route import Routes
 from broker.errors import StoreError
 from broker.store import manifest, scales
 from broker.store.engine import Database
@@ -69,6 +69,7 @@ class Scaling:
         waiting: Counter[str] = Counter()
         for _, route, jobs in await self._database.read(manifest.unfed_routes):
             waiting[route] += jobs
+        routes = Routes(accounts)
         for account in accounts:
             if account.autoscale is None:
                 continue
@@ -78,8 +79,7 @@ class Scaling:
                 self._trends.pop(account.name, None)  # not to be judged now
                 continue
             reports = [one for one in present if one.account == account.name]
-            served = routes_of(account.name, account.provider, account.models)
-            work_waits = any(waiting[route] for route in served)
+            work_waits = any(waiting[route] for route in routes.of(account))
             self._step(account, number, reports, work_waits=work_waits)
 
     def _step(self, account: Account, number: int, reports: list[Presence], *, work_waits: bool) -> None:

@@ -5,7 +5,6 @@ import logging
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.report import Again, Report
-from broker.domain.route import routes_of
 from broker.errors import StoreUnavailable
 from broker.store import workers as store
 from broker.transport.port import Transport
@@ -25,9 +24,7 @@ class Worker:
         self.bench = bench
         self._stopped = asyncio.Event()
         changed = asyncio.Event()
-        account = bench.account
-        routes = routes_of(account.name, account.provider, account.models)
-        self.pipeline = Pipeline(bench, transport.consume(routes, changed.set), changed)
+        self.pipeline = Pipeline(bench, transport.consume(bench.routes, changed.set), changed)
 
     async def run(self) -> None:
         """Work until `stop`; then everything that was in flight is recorded, and the goodbye is said."""

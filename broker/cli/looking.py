@@ -57,6 +57,6 @@ async def _unserved(database: Database, batch: Batch, present: Sequence[Presence
         return ()  # not there, or another installation's; what is wrong with it, other commands say
     if alive - {account.name for account in accounts}:
         return ()
-    served = all_routes([account for account in accounts if account.name in alive])
+    served = all_routes(accounts, of=[account for account in accounts if account.name in alive])
     missing = sorted(set(await database.read(manifest.routes, batch.id)) - served)
     return tuple([route for route in missing if await database.read(unfinished_on, batch.id, [route])])

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from broker.domain.account import Account
-from broker.domain.route import routes_of
+from broker.domain.route import Routes
 from broker.feeder.cost import NOMINAL_TOKENS_PER_REQUEST, PoolRates
 from broker.feeder.feeder import RouteSupply
 
 
-def all_routes(accounts: Collection[Account]) -> frozenset[str]:
-    """Every route that some account serves."""
-    return frozenset().union(*(routes_of(a.name, a.provider, a.models) for a in accounts))
+def all_routes(accounts: Collection[Account], *, of: Collection[Account] | None = None) -> frozenset[str]:
+    """Every route that some account of a pool serves, or some of those that are named by `of`."""
+    return Routes(accounts).of_any(accounts if of is None else of)
 
 
 def serving(accounts: Collection[Account], routes: Collection[str]) -> tuple[Account, ...]:
-    """The accounts that serve any of these routes."""
-    return tuple(a for a in accounts if not routes_of(a.name, a.provider, a.models).isdisjoint(routes))
+    """The accounts of a pool that serve any of these routes."""
+    return Routes(accounts).serving(routes)
 
 
 def supply(accounts: Collection[Account], route: str, processes: Mapping[str, int] | None = None) -> RouteSupply:

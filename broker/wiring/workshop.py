@@ -3,16 +3,17 @@
 import itertools
 import random
 from collections.abc import Sequence
+from functools import cache
 
 from broker.accounting.pricing import Pricing
 from broker.catalog.lookup import find
 from broker.domain.account import Account
 from broker.domain.clock import Clock
 from broker.domain.outcome import RetryPolicy
-from broker.domain.route import model_of, routes_of
+from broker.domain.route import Routes, model_of
 from broker.limits.estimate import Estimator
 from broker.limits.port import Limiter
-from broker.protocols.registry import protocol_named
+from broker.protocols.wire import protocol_named
 from broker.secrets import read_secret
 from broker.store.claim import Claimant
 from broker.store.engine import Database
@@ -45,6 +46,7 @@ class Workshop:
         self._limiter = limiter
         self._recorder = recorder
         self._accounts = accounts
+        self._routes = Routes(accounts)
         self._policy = policy
         self._clock = clock
         self._process_id = process_id
@@ -60,7 +62,7 @@ class Workshop:
         worker_id = f"{self._process_id}-{account.name}"
         provider = find(account.provider)
         secret = read_secret(account.secret) if account.secret else None
-        others = [routes_of(a.name, a.provider, a.models) for a in self._accounts if a is not account]
+        others = {a.name: self._routes.of(a) for a in self._accounts if a is not account}
         return Bench(
             account=account,
             protocol=protocol_named(account.protocol),
@@ -82,7 +84,8 @@ class Workshop:
             random=random.random,
             new_id=self._new_attempt_id,
             model_of=lambda route: model_of(route, account.models),
-            shared=lambda route: any(route in routes for routes in others),
+            routes=self._routes.of(account),
+            others=cache(lambda route: frozenset(name for name, routes in others.items() if route in routes)),
             watch=self._watch,
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.domain.account import Account
-from broker.domain.route import routes_of
+from broker.domain.route import Routes
 from broker.intake.duplicates import DuplicateFinder
 from broker.intake.jsonl import Row, read_rows
 from broker.intake.source import opened_source
@@ -33,7 +33,7 @@ def _keys() -> dict[str, KeyConfig]:
 
 
 def test_every_row_of_the_example_batch_is_accepted(tmp_path: Path) -> None:
-    routes = frozenset().union(*(routes_of(a.name, a.provider, a.models) for a in _accounts()))
+    routes = Routes(_accounts()).of_any(_accounts())
     with opened_source(str(JOBS), directory=tmp_path, standard_input=io.BytesIO()) as source:
         rows = list(read_rows(source, routes=routes))
     assert [row for row in rows if not isinstance(row, Row)] == []

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 
 from broker.domain.account import Account
-from broker.domain.route import routes_of
+from broker.domain.route import Routes
 from broker.settings import load
 from broker.transport.rabbitmq.topology import Topology
 from tests.unit.deployment.files import REFERENCE, ROOT, documents, options
@@ -174,7 +174,7 @@ def test_workers_are_scaled_by_the_queues_of_their_account() -> None:
         account, spec = account_of(worker), scaled[worker["metadata"]["name"]]
         assert "replicas" not in worker["spec"]  # two owners of one number would fight
         assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
-        queues = {topology.ready(route) for route in routes_of(account.name, account.provider, account.models)}
+        queues = {topology.ready(route) for route in Routes(load(CONFIG).accounts).of(account)}
         for trigger in spec["triggers"]:
             assert trigger["type"] == "rabbitmq"
             assert trigger["metadata"].keys() == _RABBITMQ_TRIGGER

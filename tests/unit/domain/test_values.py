@@ -13,7 +13,6 @@ from broker.domain.job import Job, JobKey
 from broker.domain.outcome import Finished, RetryAt, RetryPolicy, Waiting
 from broker.domain.report import Again, Conclusion, Report
 from broker.domain.result import Result
-from broker.domain.route import model_of, routes_of
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
 
 VALUES = (
@@ -27,32 +26,6 @@ def test_values_are_frozen_slotted_and_named(value: type) -> None:
     assert value.__dataclass_params__.frozen  # type: ignore[attr-defined]  # every dataclass has it
     assert "__dict__" not in dir(value)
     assert all(each.kw_only for each in dataclasses.fields(value))
-
-
-def test_an_account_serves_each_model_plain_and_pinned() -> None:
-    assert routes_of("azure-eu-1", "azure", ["gpt-5-mini", "embed"]) == {
-        "gpt-5-mini", "gpt-5-mini@azure", "gpt-5-mini@azure-eu-1", "embed", "embed@azure", "embed@azure-eu-1",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("route", "models", "model"),
-    [
-        ("gpt-5-mini", ["gpt-5-mini"], "gpt-5-mini"),
-        ("gpt-5-mini@azure", ["gpt-5-mini"], "gpt-5-mini"),
-        ("team@model", ["team@model"], "team@model"),
-        ("team@model@azure", ["team@model"], "team@model"),
-        ("m@azure", ["m", "m@azure"], "m@azure"),
-    ],
-)
-def test_a_route_names_its_model_also_when_that_holds_an_at_sign(route: str, models: list[str], model: str) -> None:
-    assert model_of(route, models) == model
-
-
-def test_every_route_of_an_account_leads_back_to_its_model() -> None:
-    models = ["gpt-5-mini", "team@model", "a/b"]
-    for model in models:
-        assert {model_of(route, models) for route in routes_of("acc", "prov", [model])} == {model}
 
 
 @pytest.mark.parametrize(("given", "generated", "total"), [(3, 4, 7), (0, 0, 0), (None, 4, None), (3, None, None)])
