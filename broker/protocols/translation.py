@@ -119,7 +119,15 @@ def parse_response(
     if not 200 <= status < 300:
         return codec.error_of(status, headers, body, now=now)
     items = request.items if isinstance(request, Translation) else request and codec.items_asked_for(request)
-    value = answer_object(codec, status, headers, body, items=items or None, now=now)
+    value = answer_object(
+        codec,
+        status,
+        headers,
+        body,
+        items=items or None,
+        now=now,
+        details_default_zero=details_default_zero,
+    )
     if isinstance(value, CallError):
         return value
     answer = codec.read_answer(value, codec.read_usage(value, details_default_zero=details_default_zero))

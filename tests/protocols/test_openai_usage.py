@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
-from broker.protocols.openai_usage import chat_usage, embeddings_usage
+from broker.protocols import openai_embeddings
+from broker.protocols.openai_chat.usage import read_usage
 
 USAGE = {
     "prompt_tokens": 20,
@@ -12,6 +13,14 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 2},
     "completion_tokens_details": {"reasoning_tokens": 4},
 }
+
+
+def chat_usage(reported: Any, *, details_default_zero: bool) -> Usage:
+    return read_usage({"usage": reported}, details_default_zero=details_default_zero)
+
+
+def embeddings_usage(reported: Any) -> Usage:
+    return openai_embeddings.CODEC.read_usage({"usage": reported}, details_default_zero=False)
 
 
 def test_usage_is_inclusive_with_its_parts() -> None:
