@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from broker.domain.dialect import Dialect
-from broker.protocols import openai_chat, openai_embeddings, openai_responses
+from broker.protocols import anthropic_messages, openai_chat, openai_embeddings, openai_responses
 from broker.protocols.codec import Codec
 
 CODECS: Mapping[Dialect, Codec] = {
-    codec.dialect: codec for codec in (openai_chat.CODEC, openai_responses.CODEC, openai_embeddings.CODEC)
+    codec.dialect: codec
+    for codec in (openai_chat.CODEC, openai_responses.CODEC, openai_embeddings.CODEC, anthropic_messages.CODEC)
 }
 
 

@@ -63,7 +63,8 @@ def _turn(message: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Turn:
     role = _ROLES.get(spoken) if isinstance(spoken, str) else None
     if role is None:
         raise MalformedRequest(f"{path}/role", "must be user, assistant or system")
-    unmapped += unknown(message, _MESSAGE, path)
+    if len(message) > 2:
+        unmapped += unknown(message, _MESSAGE, path)
     content = message.get("content")
     if isinstance(content, str):
         parts: tuple[Part, ...] = (TextPart(text=content, path=f"{path}/content"),) if content else ()
@@ -114,23 +115,26 @@ def _media(block: dict[str, Any], path: str, unmapped: list[Unmapped]) -> tuple[
 
 
 def _text(block: dict[str, Any], path: str, unmapped: list[Unmapped]) -> TextPart:
-    if len(block) > 2:
-        unmapped += unknown(block, _TEXT, path)
-        if block.get("citations"):
-            what = "where a text has its words from is told in Anthropic's own way"
-            unmapped.append(_unmapped(f"{path}/citations", "unsupported_field", what, LossClass.HINT))
-    return TextPart(text=the_string(block, "text", path), path=path, cache=cache_of(block, path))
+    text = the_string(block, "text", path)
+    if len(block) == 2:
+        return TextPart(text=text, path=path)
+    unmapped += unknown(block, _TEXT, path)
+    if block.get("citations"):
+        what = "where a text has its words from is told in Anthropic's own way"
+        unmapped.append(_unmapped(f"{path}/citations", "unsupported_field", what, LossClass.HINT))
+    return TextPart(text=text, path=path, cache=cache_of(block, path))
 
 
 def _call(block: dict[str, Any], path: str, unmapped: list[Unmapped]) -> CallPart:
-    unmapped += unknown(block, _CALL, path)
     arguments = an_object(block, "input", path)
     if arguments is None:
         raise MalformedRequest(f"{path}/input", "is missing")
-    caller = an_object(block, "caller", path)
-    if caller is not None and caller.get("type") != "direct":
-        what = "a call that was made by a program of Anthropic's code execution"
-        unmapped.append(_unmapped(f"{path}/caller", "hosted_tool", what, LossClass.CONTENT, droppable=True))
+    if len(block) > 4:
+        unmapped += unknown(block, _CALL, path)
+        caller = an_object(block, "caller", path)
+        if caller is not None and caller.get("type") != "direct":
+            what = "a call that was made by a program of Anthropic's code execution"
+            unmapped.append(_unmapped(f"{path}/caller", "hosted_tool", what, LossClass.CONTENT, droppable=True))
     try:
         text = written_arguments(arguments)
     except ValueError:
