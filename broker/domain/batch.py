@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from broker.domain.form import BatchForm
 from broker.domain.usage import Usage
 from broker.errors import IllegalMove
 
@@ -94,6 +95,8 @@ class Batch:
     source: str
     """What it was read from, for people: a file name."""
     output: str | None
+    form: BatchForm = BatchForm.OPENAI
+    """How its rows were written, and its results will be."""
     name: str | None = None
     """What its producer calls it; unique in its project."""
     sealed: bool = True

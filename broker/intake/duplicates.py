@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from broker.errors import CallerError
-from broker.intake.problems import Problem, ProblemCode, shown
+from broker.intake.problems import Problem, ProblemCode, Unit, shown
 
 _BUCKETS = 256
 _PENDING_CHARACTERS = 8 * 1024 * 1024
@@ -26,12 +26,15 @@ class DuplicateFinder:
     A context manager; its file has no name, so that it goes with the process whatever happens.
     """
 
-    def __init__(self, directory: Path, *, pending_characters: int = _PENDING_CHARACTERS) -> None:
+    def __init__(
+        self, directory: Path, *, unit: Unit = Unit.LINE, pending_characters: int = _PENDING_CHARACTERS
+    ) -> None:
         try:
             self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  # closed by `__exit__`
         except OSError as error:
             raise CallerError(f"no temporary file can be made in {directory}: {error.strerror}") from error
         self._directory = directory
+        self._unit = unit
         self._limit = pending_characters
         self._pending = 0
         self._notes: list[list[str]] = [[] for _ in range(_BUCKETS)]
@@ -73,8 +76,9 @@ class DuplicateFinder:
                         line=int(line),
                         position=int(position),
                         code=ProblemCode.DUPLICATE_CUSTOM_ID,
-                        message=f"custom_id {shown(custom_id)} was used before, on line {earlier}",
+                        message=f"custom_id {shown(custom_id)} was used before, {self._unit.at(int(earlier))}",
                         custom_id=custom_id,
+                        unit=self._unit,
                     )
 
     def _write(self) -> None:

@@ -6,6 +6,18 @@ from enum import StrEnum
 from broker.errors import CallerError
 
 
+class Unit(StrEnum):
+    """What rows are counted by, for people."""
+
+    LINE = "line"
+    REQUEST = "request"
+    """Of one JSON object that holds them all."""
+
+    def at(self, number: int) -> str:
+        """Say where something is: on that line, or in that request."""
+        return f"on line {number}" if self is Unit.LINE else f"in request {number}"
+
+
 class ProblemCode(StrEnum):
     """What is wrong with a row; stable, also the error code of its failed result."""
 
@@ -16,6 +28,7 @@ class ProblemCode(StrEnum):
     NOT_AN_OBJECT = "not_an_object"
     MISSING_FIELD = "missing_field"
     INVALID_FIELD = "invalid_field"
+    OTHER_FORM = "other_form"
     UNKNOWN_URL = "unknown_url"
     STREAM_REFUSED = "stream_refused"
     UNKNOWN_MODEL = "unknown_model"
@@ -27,7 +40,7 @@ class Problem:
     """The first thing that is wrong with one row."""
 
     line: int
-    """In the file, counted from 1, blank lines included."""
+    """In the file, counted from 1, blank lines included; or the number of the request, where `unit` says so."""
     position: int
     """Of the row in the batch, counted from 0, blank lines left out and bad rows included."""
     code: ProblemCode
@@ -37,9 +50,10 @@ class Problem:
     """The row's own, when it can be read and is a usable one."""
     model: str | None = None
     """Of an unknown model: the model. Such problems are told once per model."""
+    unit: Unit = Unit.LINE
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.message}"
+        return f"{self.unit} {self.line}: {self.message}"
 
 
 class RowRefused(CallerError):
@@ -116,4 +130,5 @@ def _printed(told: _Told) -> str:
     more = told.lines - 1
     if not more:
         return str(told.problem)
-    return f"{told.problem} (and on {more} more {'line' if more == 1 else 'lines'})"
+    unit = told.problem.unit
+    return f"{told.problem} (and {'on' if unit is Unit.LINE else 'in'} {more} more {unit}{'' if more == 1 else 's'})"

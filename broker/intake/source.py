@@ -66,8 +66,15 @@ def opened_source(given: str, *, directory: Path, standard_input: BinaryIO) -> I
 
 def digest(source: Source) -> str:
     """SHA-256, in hexadecimal, of the content as it was given: an archive's own bytes, not what is in it."""
-    with _opened(source.path, source.name) as stream, _read_errors(source.name):
+    with _opened(source.path, source.name) as stream, read_errors(source.name):
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def open_content(source: Source) -> Iterator[io.BufferedReader]:
+    """What is in the source, unpacked; raises `CallerError`, also while it is being read (within `read_errors`)."""
+    with _opened(source.path, source.name) as stream, unpacked(stream, source.name) as content:
+        yield content
 
 
 @contextmanager
@@ -76,17 +83,17 @@ def open_lines(source: Source) -> Iterator[Iterator[Line]]:
 
     Raises `CallerError`, also while the lines are being read: not readable, a damaged or cut archive, UTF-16.
     """
-    with _opened(source.path, source.name) as stream, unpacked(stream, source.name) as content:
+    with open_content(source) as content:
         yield _lines(content, source.name)
 
 
 def _lines(stream: io.BufferedReader, name: str) -> Iterator[Line]:
     number = 0
-    with _read_errors(name):
+    with read_errors(name):
         while line := stream.readline(MAX_LINE_BYTES + _SLACK):
             number += 1
             if number == 1:
-                line = _without_bom(line, name)
+                line = without_bom(line, name)
             content = line.strip(_WHITESPACE)
             if len(line) < MAX_LINE_BYTES:
                 if content:
@@ -110,7 +117,8 @@ def _skip_line(stream: io.BufferedReader) -> bool:
     return skipped
 
 
-def _without_bom(line: bytes, name: str) -> bytes:
+def without_bom(line: bytes, name: str) -> bytes:
+    """The first bytes of an input without a byte order mark; raises `CallerError` for UTF-16."""
     if line.startswith(_UTF16_BOMS):
         raise CallerError(f"{name} is UTF-16; save it as UTF-8")
     return line.removeprefix(_BOM)
@@ -133,7 +141,8 @@ def _opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _read_errors(name: str) -> Iterator[None]:
+def read_errors(name: str) -> Iterator[None]:
+    """Raises `CallerError` for what the disk cannot read; `name` is for people."""
     try:
         yield
     except OSError as error:

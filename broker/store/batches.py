@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, Row, select, update
 
 from broker.domain.batch import Batch, BatchState, Counts, moved
+from broker.domain.form import BatchForm
 from broker.domain.usage import Usage, UsageSource
 from broker.errors import CallerError
 from broker.store.tables import batches
@@ -86,6 +87,7 @@ def _batch(row: Row[tuple[object, ...]]) -> Batch:
         finished_at=row.finished_at,
         source=row.source,
         output=row.output,
+        form=BatchForm(row.dialect),
         name=row.name,
         sealed=row.sealed,
         continues=row.continues,

@@ -1,7 +1,7 @@
 """From the bytes of a message to what its producer wants, or to what is wrong with it."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -112,7 +112,7 @@ def _rows(body: bytes, start: int | None, routes: frozenset[str]) -> tuple[Row, 
             problems.append(row)
         else:
             seen.add(row.custom_id)
-            rows.append(replace(row, body=_one_line(row.body)))
+            rows.append(row)
     if problems:
         what = f"{len(problems)} of {len(spans)} jobs cannot be accepted; nothing was started"
         raise MessageRefused("invalid_rows", what, tuple(problems[:SHOWN_PROBLEMS]))
@@ -127,11 +127,6 @@ def _duplicate(row: Row) -> Problem:
         message="another job of this message has the same custom_id",
         custom_id=row.custom_id,
     )
-
-
-def _one_line(body: bytes) -> bytes:
-    """A segment has a job to a line; line breaks in JSON are white space between tokens, and a space says the same."""
-    return body if b"\n" not in body else body.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _first_fault(error: ValidationError) -> str:

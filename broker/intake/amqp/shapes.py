@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
-from broker.intake.jsonl import MAX_CUSTOM_ID
+from broker.intake.forms.fields import MAX_CUSTOM_ID
 
 VERSION = 1
 MOST_JOBS = 1_000

@@ -6,7 +6,8 @@ import pytest
 
 from broker.domain.job import Endpoint
 from broker.errors import CallerError
-from broker.intake.jsonl import MAX_CUSTOM_ID, Row, read_rows
+from broker.intake.forms.fields import MAX_CUSTOM_ID
+from broker.intake.jsonl import Row, read_rows
 from broker.intake.problems import Problem, ProblemCode
 from broker.intake.source import MAX_LINE_BYTES, Source
 
@@ -81,12 +82,12 @@ MISSING, INVALID = ProblemCode.MISSING_FIELD, ProblemCode.INVALID_FIELD
         (
             a_row(url="/v1/responses\x1b"),
             ProblemCode.UNKNOWN_URL,
-            'url cannot be "/v1/responses\\x1b"; it must be one of /v1/chat/completions, /v1/embeddings',
+            'url cannot be "/v1/responses\\x1b"; it must be one of /v1/chat/completions, /v1/responses, /v1/embeddings',
         ),
         (
             a_row(url={}),
             ProblemCode.UNKNOWN_URL,
-            "url cannot be that; it must be one of /v1/chat/completions, /v1/embeddings",
+            "url cannot be that; it must be one of /v1/chat/completions, /v1/responses, /v1/embeddings",
         ),
         (a_row(body=ABSENT), MISSING, "body is missing"),
         (a_row(body="text"), INVALID, "body must be an object"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.intake.problems import ProblemCode, RowRefused
-from broker.intake.row_syntax import MAX_DEPTH, parse_row, readable_custom_id
+from broker.intake.row_syntax import MAX_DEPTH, parse_row, readable
 from broker.protocols.splice import members
 
 TEXTS = st.sampled_from(["body", 'x"body', "\\", '"body":{}', "}", "a,", "{"]) | st.text(max_size=6)
@@ -149,12 +149,12 @@ def test_many_flat_objects_are_not_deep() -> None:
     ],
 )
 def test_a_custom_id_is_read_from_a_broken_line_where_it_can_be(line: bytes, custom_id: str | None) -> None:
-    assert readable_custom_id(line) == custom_id
+    assert readable(line, "custom_id") == custom_id
 
 
 @given(st.binary(max_size=40).map(lambda tail: b'{"custom_id":' + tail))
 def test_no_line_breaks_the_reader(line: bytes) -> None:
-    readable_custom_id(line)
+    readable(line, "custom_id")
     try:
         fields, _ = parse_row(line)
     except RowRefused:
