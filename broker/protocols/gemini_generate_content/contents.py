@@ -27,7 +27,7 @@ def read_contents(body: Message, unmapped: list[Unmapped]) -> tuple[Turn, ...]:
         if speaker is None:
             raise MalformedRequest(content.at("role"), "must be user or model")
         turns.append(Turn(role=speaker, parts=tuple(read_parts(content, unmapped)), path=content.path))
-    return tuple(_with_ids(turns)) if any(map(_asks_or_answers, turns)) else tuple(turns)
+    return _with_ids(turns)
 
 
 def read_system(body: Message, unmapped: list[Unmapped]) -> tuple[TextPart | MediaPart, ...]:
@@ -67,28 +67,19 @@ def read_parts(content: Message, unmapped: list[Unmapped]) -> Iterator[Part]:
         yield from read_part(value, f"{at}/{index}", unmapped)
 
 
-def _asks_or_answers(turn: Turn) -> bool:
-    return any(type(part) is CallPart or type(part) is ResultPart for part in turn.parts)
-
-
-def _with_ids(turns: Sequence[Turn]) -> Iterator[Turn]:
+def _with_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Give ids to calls that have none, and each response that of its call: by its id, else by name and order."""
-    calls = {part.id for turn in turns for part in turn.parts if isinstance(part, CallPart)}
-    answered = {part.call_id for turn in turns for part in turn.parts if isinstance(part, ResultPart)}
-    pairing = _Pairing(taken=calls | answered, named=calls & answered)
-    for index, turn in enumerate(turns):
-        parts: list[Part] = []
-        count = 0
-        for part in turn.parts:
-            match part:
-                case CallPart():
-                    parts.append(pairing.asked(part, f"call_{index}_{count}"))
-                    count += 1
-                case ResultPart():
-                    parts.append(pairing.answered(part))
-                case _:
-                    parts.append(part)
-        yield replace(turn, parts=tuple(parts))
+    calls = [part.id for turn in turns for part in turn.parts if type(part) is CallPart]
+    answered = [part.call_id for turn in turns for part in turn.parts if type(part) is ResultPart]
+    if not calls and not answered:
+        return tuple(turns)
+    asked = set(calls)
+    if "" not in asked and asked.issuperset(answered):
+        return tuple(turns)
+    pairing = _Pairing(taken=asked.union(answered), named=asked.intersection(answered))
+    return tuple(
+        replace(turn, parts=tuple(pairing.paired(turn.parts, f"call_{index}"))) for index, turn in enumerate(turns)
+    )
 
 
 class _Pairing:
@@ -102,7 +93,20 @@ class _Pairing:
         """Ids that a call and a response share: no other response may have that call."""
         self._open: list[CallPart] = []
 
-    def asked(self, call: CallPart, new_id: str) -> CallPart:
+    def paired(self, parts: Sequence[Part], ids: str) -> Iterator[Part]:
+        """Walk the parts of one turn; `ids` is what new ids begin with."""
+        count = 0
+        for part in parts:
+            match part:
+                case CallPart():
+                    yield self._asked(part, f"{ids}_{count}")
+                    count += 1
+                case ResultPart():
+                    yield self._answered(part)
+                case _:
+                    yield part
+
+    def _asked(self, call: CallPart, new_id: str) -> CallPart:
         if not call.id:
             while new_id in self._taken:
                 new_id += "_"
@@ -111,7 +115,7 @@ class _Pairing:
         self._open.append(call)
         return call
 
-    def answered(self, result: ResultPart) -> ResultPart:
+    def _answered(self, result: ResultPart) -> ResultPart:
         """Find the call that a response answers; one that answers none keeps the id it came with."""
         if result.call_id in self._named:
             found = next((call for call in self._open if call.id == result.call_id), None)

@@ -23,6 +23,7 @@ _FIELDS = {
     "top_logprobs": "logprobs",
 }
 """Names of the canonical form, and Gemini's."""
+_NAMES = {field: name for name, field in _FIELDS.items()}
 _SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
 _HINTS = {"mediaResolution": "how closely to look at images is left to the model"}
 _OWN = {
@@ -61,7 +62,7 @@ def read_generation(body: Message, unmapped: list[Unmapped]) -> Generation:
     if config is None:
         return Generation()
     unmapped += config.unknown(_KNOWN)
-    if config.members.keys() & _UNSAID:
+    if not _UNSAID.isdisjoint(config.members):
         unmapped += _left_over(config)
     n = config.whole("candidateCount") or 1
     if n < 1:
@@ -73,7 +74,7 @@ def read_generation(body: Message, unmapped: list[Unmapped]) -> Generation:
         n=n,
         format=_format(config, unmapped),
         reasoning=read_thinking(config, unmapped),
-        pointers={name: config.at(key) for name, key in _FIELDS.items() if config.has(key)},
+        pointers={_NAMES[field]: config.at(field) for field in config.members if field in _NAMES},
     )
 
 

@@ -22,13 +22,19 @@ from broker.protocols.gemini_generate_content.proto_json import Message
 from broker.protocols.losses import Losses, MalformedRequest
 from broker.protocols.tool_arguments import arguments_object
 
-_KINDS = frozenset({"text", "inlineData", "fileData", "functionCall", "functionResponse"})
-_OPAQUE = frozenset({"executableCode", "codeExecutionResult", "toolCall", "toolResponse"})
-_DATA = _KINDS | _OPAQUE
-_BESIDE = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"})
-_KNOWN = _DATA | _BESIDE
-_CALL = frozenset({"id", "name", "args", "partialArgs", "willContinue"})
-_RESPONSE = frozenset({"id", "name", "response", "parts", "willContinue", "scheduling"})
+_DATA = frozenset(
+    {
+        *("text", "inlineData", "fileData", "functionCall", "functionResponse"),
+        *("executableCode", "codeExecutionResult", "toolCall", "toolResponse"),
+    }
+)
+"""What a part is: it has one of them."""
+_USUAL = _DATA | {"thought", "thoughtSignature", "mediaResolution"}
+_KNOWN = _USUAL | {"videoMetadata", "partMetadata"}
+_CALL = frozenset({"id", "name", "args"})
+_PIECES = ("partialArgs", "willContinue")
+_RESPONSE = frozenset({"id", "name", "response", "parts"})
+_GOES_ON = ("willContinue", "scheduling")
 
 
 def read_part(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Iterator[Part]:
@@ -38,31 +44,48 @@ def read_part(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Ite
         yield TextPart(text=text, path=path)
         return
     part = Message(value, path)
-    given = [name for name in part.members if name not in _BESIDE and part.members[name] is not None]
-    if len(given) > 1 and len(_DATA.intersection(given)) > 1:
-        raise MalformedRequest(path, f"has {' and '.join(given)}, of which a part has one")
-    kind = next((name for name in given if name in _KINDS), None)
-    signature = part.string("thoughtSignature")
-    if kind is None:
-        if not given:
-            if signature is None and not part.flag("thought"):
-                raise MalformedRequest(path, "has no text, inlineData, fileData, functionCall or functionResponse")
-            yield ReasoningPart(signature=signature, path=path)
+    kind = _kind(part)
+    if not part.members.keys() <= _USUAL:
+        strange = next((name for name in part.members if name not in _KNOWN), None)
+        if kind is None and strange is not None:  # a kind of the future
+            yield OpaquePart(kind=strange, raw=value, path=path)
             return
-        yield OpaquePart(kind=given[0], raw=value, path=path)
-        return
-    unmapped += _beside(part)
+        unmapped += _beside(part)
+    signature = part.string("thoughtSignature")
+    if kind == "text":
+        yield from _text(part, signature, path)
+    elif kind is not None:
+        yield _not_text(part, kind, signature, unmapped)
+    elif signature is not None:
+        yield ReasoningPart(signature=signature, path=path)
+    else:
+        raise MalformedRequest(path, "has no text, inlineData, fileData, functionCall or functionResponse")
+
+
+def _not_text(part: Message, kind: str, signature: str | None, unmapped: list[Unmapped]) -> Part:
+    path = part.path
     match kind:
-        case "text":
-            yield from _text(part, signature, path)
-        case "inlineData":
-            yield read_inline(_inner(part, kind), path, detail=read_detail(part))
-        case "fileData":
-            yield read_file(_inner(part, kind), path, detail=read_detail(part))
         case "functionCall":
-            yield _call(_inner(part, kind), signature, path, unmapped)
+            return _call(_inner(part, kind), signature, path, unmapped)
+        case "functionResponse":
+            return _result(_inner(part, kind), path, unmapped)
+        case "inlineData":
+            return read_inline(_inner(part, kind), path, detail=read_detail(part))
+        case "fileData":
+            return read_file(_inner(part, kind), path, detail=read_detail(part))
         case _:
-            yield _result(_inner(part, kind), path, unmapped)
+            return OpaquePart(kind=kind, raw=part.members, path=path)
+
+
+def _kind(part: Message) -> str | None:
+    """Say what a part is: the one member of `_DATA` that it has."""
+    kind = None
+    for name, value in part.members.items():
+        if name in _DATA and value is not None:
+            if kind is not None:
+                raise MalformedRequest(part.path, f"has {kind} and {name}, of which a part has one")
+            kind = name
+    return kind
 
 
 def _inner(part: Message, name: str) -> Message:
@@ -72,10 +95,9 @@ def _inner(part: Message, name: str) -> Message:
 
 def _beside(part: Message) -> list[Unmapped]:
     found = part.unknown(_KNOWN)
-    if part.members.keys() & {"videoMetadata", "partMetadata"}:
-        what = "the clip and the frame rate of a video are Gemini's own"
-        found += part.unsupported("videoMetadata", what, LossClass.CONTENT, droppable=True)
-        found += part.unsupported("partMetadata", "metadata of parts are Gemini's own", LossClass.HINT)
+    what = "the clip and the frame rate of a video are Gemini's own"
+    found += part.unsupported("videoMetadata", what, LossClass.CONTENT, droppable=True)
+    found += part.unsupported("partMetadata", "metadata of parts are Gemini's own", LossClass.HINT)
     return found
 
 
@@ -90,9 +112,10 @@ def _text(part: Message, signature: str | None, path: str) -> Iterator[Part]:
 
 
 def _call(call: Message, signature: str | None, path: str, unmapped: list[Unmapped]) -> CallPart:
-    unmapped += call.unknown(_CALL)
-    for name in ("partialArgs", "willContinue"):
-        unmapped += call.unsupported(name, "a call that comes in pieces is Gemini's own", LossClass.CONTENT)
+    if not call.members.keys() <= _CALL:
+        unmapped += call.unknown(_CALL.union(_PIECES))
+        for name in _PIECES:
+            unmapped += call.unsupported(name, "a call that comes in pieces is Gemini's own", LossClass.CONTENT)
     arguments = call.object("args") or {}
     return CallPart(
         id=call.string("id") or "",
@@ -106,9 +129,10 @@ def _call(call: Message, signature: str | None, path: str, unmapped: list[Unmapp
 
 def _result(result: Message, path: str, unmapped: list[Unmapped]) -> ResultPart:
     """Read a response: `output` is what the tool said, `error` what went wrong, anything else is said as a whole."""
-    unmapped += result.unknown(_RESPONSE)
-    for name in ("willContinue", "scheduling"):
-        unmapped += result.unsupported(name, "a tool that goes on answering is Gemini's own", LossClass.SAMPLING)
+    if not result.members.keys() <= _RESPONSE:
+        unmapped += result.unknown(_RESPONSE.union(_GOES_ON))
+        for name in _GOES_ON:
+            unmapped += result.unsupported(name, "a tool that goes on answering is Gemini's own", LossClass.SAMPLING)
     response = result.object("response") or {}
     at = result.at("response")
     value: Mapping[str, object] | None = None
@@ -128,7 +152,8 @@ def _result(result: Message, path: str, unmapped: list[Unmapped]) -> ResultPart:
         text = _as_text(said, at)
         value = said if isinstance(said, dict) else None
     parts: list[TextPart | MediaPart] = [TextPart(text=text, path=at)] if text else []
-    parts += _media(result, unmapped)
+    if result.has("parts"):
+        parts += _media(result, unmapped)
     return ResultPart(
         call_id=result.string("id") or "",
         name=result.the_string("name"),

@@ -47,7 +47,7 @@ class Message:
 
     def at(self, name: str) -> str:
         """The JSON pointer of a member, as it is spelled in the body."""
-        return pointer(self.path, self._spelled.get(name, name))
+        return pointer(self.path, self._spelled.get(name, name) if self._spelled else name)
 
     def has(self, name: str) -> bool:
         return self.members.get(name) is not None
