@@ -7,10 +7,12 @@ last line was never promised to anyone.
 
 import base64
 import fcntl
+import json
 import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -194,7 +196,10 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _encode(report: Report) -> bytes:
-    return orjson.dumps(report, default=_plain)
+    try:
+        return orjson.dumps(report, default=_plain)
+    except orjson.JSONEncodeError:  # half a surrogate pair, in what a producer or a provider said
+        return json.dumps(asdict(report), default=_plain).encode()
 
 
 def _plain(value: Any) -> str | list[Any]:
@@ -209,9 +214,16 @@ def _plain(value: Any) -> str | list[Any]:
             raise TypeError(f"a report holds no {type(value).__name__}")
 
 
+def _loaded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
+
+
 def _decode(line: bytes) -> Report | None:
     try:
-        plain = orjson.loads(line)
+        plain = _loaded(line)
         then = plain.get("then")
         if then and then.get("body") is not None:
             then["body"] = base64.b64decode(then["body"])

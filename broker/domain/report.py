@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from broker.domain.attempt import AttemptState, CallError
 from broker.domain.job import JobKey
+from broker.domain.loss import Loss
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE, Usage
 
@@ -20,6 +21,20 @@ class Conclusion:
     error_code: str | None = None
     error_message: str | None = None
     model: str | None = None
+    warnings: tuple[Loss, ...] = ()
+    """What the translation of the request could not carry over."""
+    parts: int = 0
+    """Of a job that takes several calls: how many earlier answers of its own are part of this. Their usage counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One answer of several that a job takes, and not the last: kept, and the job is due again at once."""
+
+    number: int
+    """Counted from 0: as many as the job had when this attempt was claimed."""
+    body: bytes
+    """In whatever form the worker that brings the last one can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +47,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The end of one attempt. `then` is the job's result, or its next try, or nothing (a late report)."""
+    """The end of one attempt. `then` is the job's result, a part of it, its next try, or nothing (a late report)."""
 
     key: JobKey
     number: int
@@ -42,7 +57,7 @@ class Report:
     model: str
     """The name asked for at the provider."""
     state: AttemptState
-    then: Conclusion | Again | None
+    then: Conclusion | Part | Again | None
     usage: Usage = NO_USAGE
     cost: Decimal | None = None
     price_version: str | None = None

@@ -5,6 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from broker.domain.loss import Loss
 from broker.domain.usage import Usage
 
 
@@ -31,6 +32,8 @@ class ResultLine(NamedTuple):
     error_code: str | None
     error_message: str | None
     request_id: str | None
+    warnings: str | None = None
+    """What was lost in translation: a JSON list of `{"code", "path", "detail", "class"}`; `None`: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +60,5 @@ class Result:
     """The model that the provider says it served."""
     attempts: int
     finished_at: float
+    warnings: tuple[Loss, ...] = ()
+    """What the translation of the request could not carry over."""

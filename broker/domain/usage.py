@@ -1,5 +1,6 @@
 """What a provider call consumed, in tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,3 +39,15 @@ class Usage:
 
 
 NO_USAGE = Usage()
+_BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+_LEAST_SURE_FIRST = (UsageSource.MISSING, UsageSource.ESTIMATED, UsageSource.REPORTED)
+
+
+def summed(usages: Sequence[Usage]) -> Usage:
+    """What several calls consumed together: a bucket is unknown when it is unknown of one of them."""
+    sums = {}
+    for bucket in _BUCKETS:
+        counts = [getattr(usage, bucket) for usage in usages]
+        sums[bucket] = None if None in counts else sum(counts)
+    sources = {usage.source for usage in usages}
+    return Usage(**sums, source=next((one for one in _LEAST_SURE_FIRST if one in sources), UsageSource.MISSING))

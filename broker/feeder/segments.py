@@ -86,12 +86,13 @@ class Cursor:
 
 def job_of(batch_id: int, route: str, line: bytes, *, from_due: bool = False) -> Job:
     """One line of a segment as a job."""
-    position, custom_id, endpoint, body = unpack_line(line)
+    position, custom_id, endpoint, body, on_loss = unpack_line(line)
     return Job(
         key=JobKey(batch_id, position),
         custom_id=custom_id,
         endpoint=endpoint,
         route=route,
         body=body,
+        on_loss=on_loss,
         from_due=from_due,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from broker.domain.batch import TERMINAL, BatchState
+from broker.domain.loss import OnLoss
 from broker.domain.result import ResultState
 from broker.errors import CallerError
 from broker.intake.jsonl import Row
@@ -50,7 +51,7 @@ async def retry(
     states: Collection[ResultState],
     *,
     again: bool = False,
-    packer: Callable[[], SegmentPacker] = SegmentPacker,
+    packer: Callable[[OnLoss], SegmentPacker] = SegmentPacker,
 ) -> Retried:
     """Open a batch with the rows of this one that ended in these states, or find the one that was opened before.
 
@@ -68,7 +69,7 @@ async def retry(
         wanted = _wanted(states, old.seq)
         await _check_any(database, old, wanted)
         new_id = await _open(database, old, states, len(earlier) + 1)
-    rows = await _Copy(database, old.batch_id, new_id, wanted, packer()).run()
+    rows = await _Copy(database, old.batch_id, new_id, wanted, packer(old.on_loss)).run()
     await database.write(manifest.seal, new_id, rows)
     return _retried(old, new_id, rows, known=False)
 
@@ -118,6 +119,8 @@ async def _open(database: Database, old: Predecessor, states: Collection[ResultS
         tag=old.tag,
         weight=old.weight,
         continues=old.batch_id,
+        on_loss=old.on_loss,
+        use=old.use,
     )
     batch_id, _ = await database.write(manifest.open_batch, new)
     return batch_id

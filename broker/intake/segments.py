@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from broker.domain.loss import OnLoss
 from broker.intake.jsonl import Row
 from broker.store.segment import SegmentDraft, SegmentWriter, pack_line
 
@@ -27,8 +28,15 @@ class SegmentPacker:
     """
 
     def __init__(
-        self, *, max_jobs: int = MAX_JOBS, max_bytes: int = MAX_BYTES, max_open_bytes: int = MAX_OPEN_BYTES
+        self,
+        on_loss: OnLoss = OnLoss.FAIL,
+        *,
+        max_jobs: int = MAX_JOBS,
+        max_bytes: int = MAX_BYTES,
+        max_open_bytes: int = MAX_OPEN_BYTES,
     ) -> None:
+        """`on_loss` is what the batch of all these rows says."""
+        self._on_loss = on_loss
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
         self._max_open_bytes = max_open_bytes
@@ -38,7 +46,7 @@ class SegmentPacker:
 
     def add(self, row: Row) -> Sequence[SegmentDraft]:
         """Take one row; returns what is ready, mostly nothing. A row above `max_bytes` gets a segment of its own."""
-        line = pack_line(row.position, row.custom_id, row.endpoint, row.body)
+        line = pack_line(row.position, row.custom_id, row.endpoint, row.body, self._on_loss)
         size = len(line) + 1
         segment = self._open.get(row.model)
         ready: list[SegmentDraft] = []

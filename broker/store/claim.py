@@ -64,6 +64,8 @@ class Claimed:
     verdict: Verdict
     number: int = 0
     history: Mapping[ErrorClass, int] = field(default_factory=dict)
+    parts: tuple[bytes, ...] = ()
+    """Of a job that takes several calls: the answers that are there, in order. The call brings the one behind them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class _Past:
     refused_here: bool = False
     """By the claimant's account: it does not have the model, or does not take a job of this size."""
     history: Counter[ErrorClass] = field(default_factory=Counter)
+    answered: bool = False
+    parts: list[bytes] = field(default_factory=list)
 
 
 _REFUSED_FOR_GOOD = (ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE)
@@ -108,6 +112,14 @@ _PAST = Sql(
     select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.account, a.error_class,
       (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished
     from {keys} k join attempts a on a.batch_id = k.batch_id and a.position = k.position
+    """,
+    _KEYS,
+)
+_PARTS = Sql(
+    """
+    select p.batch_id, p.position, p.body
+    from {keys} k join part_answers p on p.batch_id = k.batch_id and p.position = k.position
+    order by k.batch_id, k.position, p.part
     """,
     _KEYS,
 )
@@ -197,17 +209,30 @@ def _standing(connection: Connection, claims: Sequence[Claim], account: str) -> 
             elif row.error_class:
                 past.history[ErrorClass(row.error_class)] += 1
                 past.refused_here |= row.account == account and row.error_class in _REFUSED_FOR_GOOD
+            past.answered |= row.state == AttemptState.OK
+    _read_parts(connection, [key for key, past in pasts.items() if past.answered and key not in finished], pasts)
     return finished, pasts
+
+
+def _read_parts(connection: Connection, keys: Sequence[JobKey], pasts: Mapping[JobKey, _Past]) -> None:
+    """A good answer without a result was one of several."""
+    if keys:
+        for row in connection.execute(_PARTS.on(connection), {"keys": _KEYS.pack(keys)}):
+            pasts[JobKey(row.batch_id, row.position)].parts.append(bytes(row.body))
 
 
 def _decide(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Claimed:
     if past.open_attempt == claim.attempt_id and not finished:
-        return Claimed(verdict=Verdict.GRANTED, number=past.number, history=past.history)
+        return _granted(past, past.number)
     if refusal := _refusal(claim, state, finished, past):
         return Claimed(verdict=refusal)
     if claim.shared and past.refused_here:
         return Claimed(verdict=Verdict.NOT_HERE)
-    return Claimed(verdict=Verdict.GRANTED, number=past.number + 1, history=past.history)
+    return _granted(past, past.number + 1)
+
+
+def _granted(past: _Past, number: int) -> Claimed:
+    return Claimed(verdict=Verdict.GRANTED, number=number, history=past.history, parts=tuple(past.parts))
 
 
 def _refusal(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Verdict | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from broker.domain.batch import BatchState
+from broker.domain.loss import OnLoss
 from broker.domain.result import ResultState
 from broker.store.batches import NoSuchBatch
 from broker.store.tables import batches, results, submissions
@@ -22,6 +23,8 @@ class Predecessor:
     weight: float
     dialect: str
     source: str
+    on_loss: OnLoss
+    use: str | None
     seq: int
     """Of its last result: later ones are not looked at, so that the same rows are found again after a cut."""
 
@@ -60,6 +63,8 @@ def predecessor(connection: Connection, batch_id: int) -> Predecessor:
         weight=row.weight,
         dialect=row.dialect,
         source=row.source,
+        on_loss=OnLoss(row.on_loss),
+        use=row.use,
         seq=row.succeeded + row.failed + row.cancelled + row.expired,
     )
 

@@ -9,7 +9,9 @@ from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.result import ResultState
 from broker.store import batches, manifest
-from broker.store.plan import BatchFacts, Plan, Row, Sums, batch_row
+from broker.store.facts import BatchFacts
+from broker.store.plan import Plan, Sums, batch_row
+from broker.store.planned import Row
 from broker.store.record import lock_batches, write_plan
 from broker.store.segment import read_segment, unpack_line
 from broker.store.sql import JsonRows, Sql, now
@@ -57,7 +59,9 @@ def _finish(connection: Connection, batch_id: int, facts: BatchFacts, ends: Sequ
             counts[end.state] += 1
             written.append(_row(key, end, facts.finished + len(written) + 1, at))
     row = batch_row(batch_id, facts, counts, Sums(), at)
-    write_plan(connection, Plan(results=written, not_due=sorted(unfinished), batches=[row]))
+    write_plan(
+        connection, Plan(results=written, no_parts=sorted(unfinished), not_due=sorted(unfinished), batches=[row])
+    )
     return len(written)
 
 
@@ -85,12 +89,12 @@ def sweep(connection: Connection, batch_id: int, segment: int) -> int:
     lines = read_segment(manifest.payload(connection, batch_id, segment))
     ends = [
         Finish(
-            position=position,
-            custom_id=custom_id,
+            position=job.position,
+            custom_id=job.custom_id,
             state=ResultState.CANCELLED,
             error_code="batch_cancelled",
             error_message="The batch was cancelled before this request was run.",
         )
-        for position, custom_id, _, _ in map(unpack_line, lines)
+        for job in map(unpack_line, lines)
     ]
     return finish(connection, batch_id, ends)

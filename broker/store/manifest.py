@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from broker.domain.batch import BatchState, moved
 from broker.domain.job import JobKey
+from broker.domain.loss import OnLoss
 from broker.errors import CallerError
 from broker.store.segment import SegmentDraft, read_segment, unpack_line
 from broker.store.sql import now
@@ -43,12 +44,16 @@ class NewBatch:
     submission_id: str
     body_hash: str
     dialect: str
+    """How its rows are written, and its result lines: `openai`, `anthropic` or `gemini`."""
     source: str
     output: str | None = None
     tag: str = ""
     weight: float = 1.0
     name: str | None = None
     continues: int | None = None
+    on_loss: OnLoss = OnLoss.FAIL
+    use: str | None = None
+    """What it is for: accounts with a licence for just that serve it, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,8 @@ def open_batch(connection: Connection, new: NewBatch, *, replace: bool = False) 
             output=new.output,
             name=new.name,
             continues=new.continues,
+            on_loss=new.on_loss,
+            use=new.use,
             created_at=at,
         )
         .returning(batches.c.batch_id)
@@ -301,9 +308,9 @@ def custom_ids(connection: Connection, keys: Sequence[JobKey]) -> dict[JobKey, s
             if not any(row.first_position <= position <= row.last_position for position in positions):
                 continue
             for line in read_segment(payload(connection, batch_id, row.number)):
-                position, custom_id, _, _ = unpack_line(line)
-                if position in positions:
-                    found[JobKey(batch_id, position)] = custom_id
+                job = unpack_line(line)
+                if job.position in positions:
+                    found[JobKey(batch_id, job.position)] = job.custom_id
     return found
 
 

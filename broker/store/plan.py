@@ -3,6 +3,8 @@
 - A report whose attempt has already reported is dropped: it is a repeat.
 - A job's result is its first succeeded report, else its first failed one, unless it has one already.
 - A good answer that did not become the result is `discarded`: its usage and cost count, its body goes.
+- A part of an answer is kept while its job has no result and the place is free, and ends with the result. Else it is
+  discarded like any answer that comes too late.
 - A job is handed back only by an attempt that was open: an unknown one was handed on when it became unknown.
 - Sums count every attempt that reports here, winner or not. An unknown outcome has not reported.
 """
@@ -11,40 +13,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, assert_never
 
 from broker.domain.attempt import AttemptState, moved
 from broker.domain.batch import TERMINAL, BatchState, when_all_finished
 from broker.domain.job import JobKey
 from broker.domain.money import ZERO
-from broker.domain.report import Again, Conclusion, Report
+from broker.domain.report import Again, Conclusion, Part, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import UsageSource
+from broker.store.facts import BatchFacts, Fact
+from broker.store.planned import Row, attempt_row, due_row, hour_key, part_row, result_row
 
-Row = dict[str, Any]
 _MAY_REPORT = (AttemptState.OPEN, AttemptState.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """What the database knows of one report's attempt and job, under the batch lock."""
-
-    attempt: AttemptState | None
-    finished: bool
-    due: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchFacts:
-    """A locked batch."""
-
-    state: BatchState
-    total: int
-    finished: int
-    project: str
-    tag: str
-    sealed: bool = True
-    """No more jobs will come."""
+_NEXT_PART = Again(in_s=0.0, why="next_part")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +35,9 @@ class Plan:
 
     results: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
+    parts: list[Row] = field(default_factory=list)
+    no_parts: list[JobKey] = field(default_factory=list)
+    """Jobs that have their result, and no longer need the parts of it."""
     not_due: list[JobKey] = field(default_factory=list)
     due: list[Row] = field(default_factory=list)
     hourly: list[Row] = field(default_factory=list)
@@ -101,30 +86,32 @@ def plan(reports: Sequence[Report], facts: Sequence[Fact], batches: Mapping[int,
     """Decide everything; `at` is the database's time, for results and due rows."""
     live = _first_of_each_attempt(reports, facts)
     winners = _winners(live)
-    decided = Plan()
+    kept = _kept_parts(live, winners)
+    used = {id(report) for report in (*winners.values(), *(report for report, _ in kept.values()))}
+    decided = Plan(parts=[part_row(report, part) for report, part in kept.values()])
     changes: dict[int, _BatchChange] = defaultdict(_BatchChange)
     hourly: dict[tuple[Any, ...], Sums] = defaultdict(Sums)
 
     for report, fact in live:
         batch, change = batches[report.key.batch_id], changes[report.key.batch_id]
         won = winners.get(report.key) is report
-        late = fact.attempt is AttemptState.UNKNOWN
         state = report.state
-        if state is AttemptState.OK and not won:
+        if state is AttemptState.OK and id(report) not in used:
             state = AttemptState.DISCARDED
-        decided.attempts.append(_attempt_row(report, moved(fact.attempt or AttemptState.OPEN, state)))
+        decided.attempts.append(attempt_row(report, moved(fact.attempt or AttemptState.OPEN, state)))
         if state is not AttemptState.UNKNOWN:
             change.sums.add(report)
-            hourly[_hour_key(batch, report)].add(report)
+            hourly[hour_key(batch, report)].add(report)
         if won and isinstance(report.then, Conclusion):
             change.counts[report.then.state] += 1
             seq = batch.finished + sum(change.counts.values())
-            decided.results.append(_result_row(report, report.then, seq, at))
+            decided.results.append(result_row(report, report.then, fact.parts, seq, at))
             if fact.due:
                 decided.not_due.append(report.key)
-        elif isinstance(report.then, Again) and not late and not fact.finished and report.key not in winners:
-            decided.due.append(_due_row(report.key, report.then, at))
+        elif (again := _again(report, fact)) is not None and report.key not in winners:
+            decided.due.append(due_row(report.key, again, at))
 
+    decided.no_parts = [report.key for report, fact in live if fact.parts and winners.get(report.key) is report]
     for batch_id, change in changes.items():
         row = batch_row(batch_id, batches[batch_id], change.counts, change.sums, at)
         decided.batches.append(row)
@@ -171,79 +158,33 @@ def _winners(live: Sequence[tuple[Report, Fact]]) -> dict[JobKey, Report]:
     return winners
 
 
+def _kept_parts(
+    live: Sequence[tuple[Report, Fact]], winners: Mapping[JobKey, Report]
+) -> dict[tuple[JobKey, int], tuple[Report, Part]]:
+    """The first report for each free place of an answer that is not whole yet."""
+    kept: dict[tuple[JobKey, int], tuple[Report, Part]] = {}
+    for report, fact in live:
+        if isinstance(report.then, Part) and not fact.finished and report.key not in winners:
+            number = report.then.number
+            if all(there.number != number for there in fact.parts):
+                kept.setdefault((report.key, number), (report, report.then))
+    return kept
+
+
+def _again(report: Report, fact: Fact) -> Again | None:
+    """How a job goes on that its open attempt did not finish; also when that brought a part for a taken place."""
+    if fact.finished or fact.attempt is not AttemptState.OPEN:
+        return None
+    match report.then:
+        case Again():
+            return report.then
+        case Part():
+            return _NEXT_PART
+        case Conclusion() | None:
+            return None
+        case _:
+            assert_never(report.then)
+
+
 def _succeeded(report: Report) -> bool:
     return isinstance(report.then, Conclusion) and report.then.state is ResultState.SUCCEEDED
-
-
-def _hour_key(batch: BatchFacts, report: Report) -> tuple[tuple[str, Any], ...]:
-    return (
-        ("project", batch.project),
-        ("tag", batch.tag),
-        ("account", report.account),
-        ("provider", report.provider),
-        ("model", report.model),
-        ("hour", int(report.finished_at // 3600) * 3600),
-    )
-
-
-def _usage_columns(report: Report) -> Row:
-    usage = report.usage
-    return {
-        "input_tokens": usage.input_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "output_tokens": usage.output_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "usage_source": usage.source,
-        "cost": report.cost,
-    }
-
-
-def _attempt_row(report: Report, state: AttemptState) -> Row:
-    error = report.error
-    return {
-        "of_batch": report.key.batch_id,
-        "of_position": report.key.position,
-        "of_number": report.number,
-        "state": state,
-        "error_class": error.error_class if error else None,
-        "error": _text(error.message) if error else None,
-        "status": error.status if error else None,
-        "provider_request_id": _text(report.request_id),
-        "sent_at": report.sent_at,
-        "finished_at": report.finished_at,
-        **_usage_columns(report),
-        "price_version": report.price_version,
-    }
-
-
-def _result_row(report: Report, conclusion: Conclusion, seq: int, at: float) -> Row:
-    return {
-        "batch_id": report.key.batch_id,
-        "position": report.key.position,
-        "seq": seq,
-        "custom_id": conclusion.custom_id,
-        "state": conclusion.state,
-        "status": conclusion.status,
-        "body": conclusion.body,
-        "error_code": _text(conclusion.error_code),
-        "error_message": _text(conclusion.error_message),
-        "request_id": _text(report.request_id),
-        **_usage_columns(report),
-        "account": report.account,
-        "provider": report.provider,
-        "model": _text(conclusion.model),
-        "attempts": report.number,
-        "finished_at": at,
-    }
-
-
-def _text(said: str | None) -> str | None:
-    """What a provider said, without what a database cannot hold (NUL, half surrogates): a paid answer must be kept."""
-    if not said or (said.isascii() and "\x00" not in said):
-        return said
-    return said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def _due_row(key: JobKey, again: Again, at: float) -> Row:
-    return {"batch_id": key.batch_id, "position": key.position, "at": at + again.in_s, "why": again.why}

@@ -5,7 +5,8 @@ facts are read in a statement of their own, after the batch locks: so they inclu
 committed. The whole is idempotent; after any doubt about a commit, send the same reports again.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
@@ -13,10 +14,12 @@ from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Report
+from broker.domain.usage import Usage, UsageSource
 from broker.store.bulk import Bulk
-from broker.store.plan import BatchFacts, Fact, Plan, plan
-from broker.store.sql import Facts, JsonRows, now, upsert
-from broker.store.tables import attempts, batches, due, results, usage_hourly
+from broker.store.facts import BatchFacts, Fact, KeptPart
+from broker.store.plan import Plan, plan
+from broker.store.sql import Facts, JsonRows, Sql, now, upsert
+from broker.store.tables import Money, attempts, batches, due, part_answers, results, usage_hourly
 
 _REPORTS = JsonRows("reports", batch_id="bigint", position="bigint", number="int")
 _FACTS = Facts(
@@ -30,6 +33,25 @@ _FACTS = Facts(
     """,
     _REPORTS,
     columns=("batch_id", "position", "number", "attempt_state", "finished", "due"),
+)
+
+_KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
+_PARTS = Sql(
+    """
+    select k.batch_id, k.position, p.part, a.input_tokens, a.cache_read_tokens, a.cache_write_tokens, a.output_tokens,
+      a.reasoning_tokens, a.usage_source, a.cost
+    from {keys} k
+      join part_answers p on p.batch_id = k.batch_id and p.position = k.position
+      join attempts a on a.batch_id = p.batch_id and a.position = p.position and a.attempt_id = p.attempt_id
+    order by k.batch_id, k.position, p.part
+    """,
+    _KEYS,
+)
+_FORGET_PARTS = Sql(
+    """
+    delete from part_answers where (batch_id, position) in (select k.batch_id, k.position from {keys} k)
+    """,
+    _KEYS,
 )
 
 _CLOSE_ATTEMPT = (
@@ -50,11 +72,13 @@ _CLOSE_ATTEMPT = (
 )  # fmt: skip
 _ATTEMPTS = Bulk(_CLOSE_ATTEMPT)
 _RESULTS = Bulk(insert(results))
+_PART_ANSWERS = Bulk(insert(part_answers))
 _FORGET_DUE = delete(due).where(due.c.batch_id == bindparam("of_batch"), due.c.position == bindparam("of_position"))
 _SUMS = (
     "attempts", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
     "cost", "unpriced",
 )  # fmt: skip
+_TOKENS = _SUMS[1:6]
 _COUNTS = ("succeeded", "failed", "cancelled", "expired")
 _ADD_TO_BATCH = (
     update(batches)
@@ -113,13 +137,34 @@ def lock_batches(connection: Connection, batch_ids: Sequence[int], *, barrier: b
 
 def _read_facts(connection: Connection, reports: Sequence[Report]) -> list[Fact]:
     packed = _REPORTS.pack((*report.key, report.number) for report in reports)
+    rows = _FACTS.read(connection, reports=packed)
+    parts = _read_parts(connection, {JobKey(row[0], row[1]) for row in rows if _may_have_parts(row[2], row[3])})
     facts = {
         (batch_id, position, number): Fact(
-            attempt=AttemptState(state) if state else None, finished=finished is not None, due=due is not None
+            attempt=AttemptState(state) if state else None,
+            finished=finished is not None,
+            due=due is not None,
+            parts=tuple(parts.get(JobKey(batch_id, position), ())),
         )
-        for batch_id, position, number, state, finished, due in _FACTS.read(connection, reports=packed)
+        for batch_id, position, number, state, finished, due in rows
     }
     return [facts[*report.key, report.number] for report in reports]
+
+
+def _may_have_parts(number: int, state: str | None) -> bool:
+    """Before the end of a job's first attempt, nothing of its answer is there."""
+    return number > 1 or state == AttemptState.UNKNOWN
+
+
+def _read_parts(connection: Connection, keys: Collection[JobKey]) -> dict[JobKey, list[KeptPart]]:
+    found: dict[JobKey, list[KeptPart]] = defaultdict(list)
+    if not keys:
+        return found
+    query = _PARTS.on(connection).columns(cost=Money())
+    for batch_id, position, part, *tokens, source, cost in connection.execute(query, {"keys": _KEYS.pack(keys)}):
+        usage = Usage(**dict(zip(_TOKENS, tokens, strict=True)), source=UsageSource(source))
+        found[JobKey(batch_id, position)].append(KeptPart(number=part, usage=usage, cost=cost))
+    return found
 
 
 def write_plan(connection: Connection, decided: Plan) -> None:
@@ -128,6 +173,10 @@ def write_plan(connection: Connection, decided: Plan) -> None:
         _RESULTS.execute(connection, decided.results)
     if decided.attempts:
         _ATTEMPTS.execute(connection, decided.attempts)
+    if decided.parts:
+        _PART_ANSWERS.execute(connection, decided.parts)
+    if decided.no_parts:
+        forget_parts(connection, decided.no_parts)
     if decided.not_due:
         connection.execute(_FORGET_DUE, [_of(key) for key in decided.not_due])
     if decided.due:
@@ -139,6 +188,11 @@ def write_plan(connection: Connection, decided: Plan) -> None:
     ended = [row["of_batch"] for row in decided.batches if row["finished_at"] is not None]
     if ended:  # turns that came twice may have been handed back when their jobs were finished
         connection.execute(delete(due).where(due.c.batch_id.in_(ended)))
+
+
+def forget_parts(connection: Connection, keys: Collection[JobKey]) -> None:
+    """Let go of the parts of jobs that have a result; the caller holds the batch locks."""
+    connection.execute(_FORGET_PARTS.on(connection), {"keys": _KEYS.pack(keys)})
 
 
 def put_due(connection: Connection, rows: Sequence[dict[str, object]]) -> None:

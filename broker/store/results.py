@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Select, select, text
 
 from broker.domain.result import Result, ResultLine, ResultState
 from broker.domain.usage import Usage, UsageSource
+from broker.store.losses import unpacked
 from broker.store.tables import results
 
 _LINE = tuple(results.c[name] for name in ResultLine._fields)
@@ -47,7 +48,7 @@ def _result(row: Sequence[Any]) -> Result:
     (
         batch_id, position, seq, custom_id, state, status, body, error_code, error_message, request_id,
         input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_source,
-        cost, account, provider, model, attempts, finished_at,
+        cost, account, provider, model, attempts, finished_at, warnings,
     ) = row  # fmt: skip
     return Result(
         batch_id=batch_id,
@@ -74,4 +75,5 @@ def _result(row: Sequence[Any]) -> Result:
         model=model,
         attempts=attempts,
         finished_at=finished_at,
+        warnings=unpacked(warnings),
     )

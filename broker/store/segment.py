@@ -1,7 +1,7 @@
 """How a segment is written: the jobs of one route as zstd-compressed JSON lines.
 
 A line is `{"position":7,"custom_id":"a","url":"/v1/…","body":…}`: plain JSON, written and read by concatenation,
-so that the body stays byte for byte.
+so that the body stays byte for byte. Where losses are to be dropped, `"on_loss":"drop"` stands before the body.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ import orjson
 import zstandard
 
 from broker.domain.job import Endpoint
+from broker.domain.loss import OnLoss
 from broker.errors import StoreError
 
 _LEVEL = 3
 _URLS = {endpoint: endpoint.value.encode() for endpoint in Endpoint}
 _ENDPOINTS = {endpoint.value: endpoint for endpoint in Endpoint}
 _BEFORE_BODY = b',"body":'
+_ON_LOSS = {OnLoss.FAIL: b"", OnLoss.DROP: b',"on_loss":"drop"'}
 
 
 class SegmentJob(NamedTuple):
@@ -27,6 +29,7 @@ class SegmentJob(NamedTuple):
     custom_id: str
     endpoint: Endpoint
     body: bytes
+    on_loss: OnLoss = OnLoss.FAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +71,13 @@ def read_segment(payload: bytes) -> list[bytes]:
         raise StoreError(f"a segment cannot be unpacked: {error}") from error
 
 
-def pack_line(position: int, custom_id: str, endpoint: Endpoint, body: bytes) -> bytes:
+def pack_line(position: int, custom_id: str, endpoint: Endpoint, body: bytes, on_loss: OnLoss = OnLoss.FAIL) -> bytes:
     """One line of a segment; `body` is a JSON value without line feeds."""
-    return b'{"position":%d,"custom_id":%b,"url":"%b","body":%b}' % (
+    return b'{"position":%d,"custom_id":%b,"url":"%b"%b,"body":%b}' % (
         position,
         orjson.dumps(custom_id),
         _URLS[endpoint],
+        _ON_LOSS[on_loss],
         body,
     )
 
@@ -85,4 +89,10 @@ def unpack_line(line: bytes) -> SegmentJob:
     """
     at = line.index(_BEFORE_BODY)
     head = orjson.loads(line[:at] + b"}")
-    return SegmentJob(head["position"], head["custom_id"], _ENDPOINTS[head["url"]], line[at + len(_BEFORE_BODY) : -1])
+    return SegmentJob(
+        head["position"],
+        head["custom_id"],
+        _ENDPOINTS[head["url"]],
+        line[at + len(_BEFORE_BODY) : -1],
+        OnLoss(head["on_loss"]) if "on_loss" in head else OnLoss.FAIL,
+    )

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, Connection, Double, func, literal, select, update
 
 from broker.domain.batch import BatchState
+from broker.domain.loss import OnLoss
 from broker.errors import CallerError
 from broker.store import manifest
-from broker.store.plan import BatchFacts, Plan, Sums, batch_row
+from broker.store.facts import BatchFacts
+from broker.store.plan import Plan, Sums, batch_row
 from broker.store.record import lock_batches, write_plan
 from broker.store.segment import SegmentDraft
 from broker.store.sql import now, upsert
@@ -40,6 +42,18 @@ class BatchSealed(CallerError):
     def __init__(self, name: str, state: BatchState) -> None:
         how = "sealed" if state in _MAY_GROW else str(state)
         super().__init__(f"batch {name!r} is {how} and takes no more jobs; submit under another batch name")
+
+
+class BatchDiffers(CallerError):
+    """Jobs for a batch of another form, another use, or another answer to losses."""
+
+    code = "batch_differs"
+
+    def __init__(self, name: str, what: str, has: str | None, asked: str | None) -> None:
+        super().__init__(
+            f"batch {name!r} has {what} {has or 'none'}, and the message says {asked or 'none'}; "
+            "say the same, or submit under another batch name"
+        )
 
 
 class NoBatchOfThatName(CallerError):
@@ -79,6 +93,8 @@ class OpenBatch:
     source: str
     tag: str = ""
     weight: float = 1.0
+    on_loss: OnLoss = OnLoss.FAIL
+    use: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +162,9 @@ def append(
     last: bool = False,
     seal_after_s: float | None = None,
 ) -> str:
-    """Add jobs behind those that a batch has, opening it on first use, once; raises `BatchSealed` and `IdConflict`.
+    """Add jobs behind those that a batch has, opening it on first use, once.
+
+    Raises `BatchSealed`, `BatchDiffers` and `IdConflict`.
 
     `pack` is given the first free position. `last`: the batch is sealed with them. `seal_after_s`: seal it when no
     more come for so long; the time starts again with every submission, also with those that do not name one.
@@ -219,6 +237,8 @@ def _opened(connection: Connection, batch: OpenBatch) -> int:
             dialect=batch.dialect,
             state=BatchState.RUNNING,
             weight=batch.weight,
+            on_loss=batch.on_loss,
+            use=batch.use,
             source=batch.source,
             sealed=False,
             created_at=at,
@@ -227,6 +247,15 @@ def _opened(connection: Connection, batch: OpenBatch) -> int:
         .on_conflict_do_nothing()  # somebody else opened it just now
     )
     return find(connection, batch.project, batch.name)
+
+
+def _check_same(connection: Connection, batch_id: int, batch: OpenBatch) -> None:
+    """All rows of a batch have one form, one use and one rule for losses, whoever submits them."""
+    told = {"dialect": batch.dialect, "on_loss": str(batch.on_loss), "use": batch.use}
+    row = connection.execute(select(*(batches.c[what] for what in told)).where(batches.c.batch_id == batch_id)).one()
+    for (what, asked), has in zip(told.items(), row, strict=True):
+        if asked != has:
+            raise BatchDiffers(batch.name, what, has, asked)
 
 
 def _append(
@@ -239,6 +268,7 @@ def _append(
     facts = lock_batches(connection, [batch_id])[batch_id]
     if facts.sealed or facts.state not in _MAY_GROW:
         raise BatchSealed(batch.name, facts.state)
+    _check_same(connection, batch_id, batch)
     drafts = pack(facts.total)
     jobs = sum(draft.count for draft in drafts)
     latest = connection.execute(

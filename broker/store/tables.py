@@ -132,6 +132,8 @@ batches = Table(
     Column("seal_at", Double),
     Column("seal_after_s", Double),
     Column("continues", _BIG_ID),
+    Column("on_loss", String, nullable=False, server_default="fail"),
+    Column("use", String),
     Index(None, "project", "name", unique=True),
     postgresql_with={"fillfactor": 20},
 )
@@ -217,12 +219,25 @@ results = Table(
     Column("model", String),
     Column("attempts", Integer, nullable=False),
     Column("finished_at", Double, nullable=False),
+    Column("warnings", String),
     PrimaryKeyConstraint("batch_id", "position"),
     # Partial, so that only readers who say `seq > 0` use it: on a table without statistics PostgreSQL would look
     # single jobs up by its first column and read a whole batch for each.
     Index(
         "uq_results_seq", "batch_id", "seq", unique=True, sqlite_where=text("seq > 0"), postgresql_where=text("seq > 0")
     ),
+)
+
+# A job that takes several calls, one after the other: the answers that are there, until the last one makes the result.
+part_answers = Table(
+    "part_answers",
+    metadata,
+    Column("batch_id", _BIG_ID, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("attempt_id", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("batch_id", "position", "part"),
 )
 
 # A due row hands a job back to the feeder: `at` is when, `fed_at` when it was last taken.

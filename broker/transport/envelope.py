@@ -4,6 +4,7 @@
 body body …
 
     ROW   [batch, position, from_due, length of the body, url, custom_id]
+          [batch, position, from_due, length of the body, url, custom_id, "drop"]    losses are to be dropped
           [batch, position, from_due]    a reference: the job is too large to travel, the manifest has it
 
 Bodies are never parsed here. An unknown version is malformed for this reader: it must not guess.
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 
 from broker.domain.job import Endpoint, Job, JobKey
+from broker.domain.loss import OnLoss
 from broker.errors import BrokerError
 from broker.transport.port import Turn
 
@@ -84,7 +86,8 @@ def encode(turn: Turn) -> bytes:
             rows.append((batch_id, position, job.from_due))
             continue
         room -= size
-        rows.append((batch_id, position, job.from_due, len(job.body), _URLS[job.endpoint], job.custom_id))
+        row = (batch_id, position, job.from_due, len(job.body), _URLS[job.endpoint], job.custom_id)
+        rows.append(row if job.on_loss is OnLoss.FAIL else (*row, job.on_loss))
         bodies.append(job.body)
     head = {"v": VERSION, "route": turn.route, "interactive": turn.interactive, "jobs": rows}
     return b"\n".join((orjson.dumps(head), b"".join(bodies)))
@@ -123,8 +126,12 @@ def _entry(row: Any, route: str, bodies: bytes, at: int) -> Job | Reference:
     match row:
         case [batch_id, position, bool(from_due)] if _natural(batch_id) and _natural(position):
             return Reference(key=JobKey(batch_id, position), from_due=from_due)
-        case [batch_id, position, bool(from_due), length, str(url), str(custom_id)] if (
-            _natural(batch_id) and _natural(position) and _natural(length) and url in _ENDPOINTS
+        case [batch_id, position, bool(from_due), length, str(url), str(custom_id), *rest] if (
+            _natural(batch_id)
+            and _natural(position)
+            and _natural(length)
+            and url in _ENDPOINTS
+            and (not rest or rest == [OnLoss.DROP])
         ):
             body = bodies[at : at + length]
             if len(body) != length:
@@ -135,6 +142,7 @@ def _entry(row: Any, route: str, bodies: bytes, at: int) -> Job | Reference:
                 endpoint=_ENDPOINTS[url],
                 route=route,
                 body=body,
+                on_loss=OnLoss.DROP if rest else OnLoss.FAIL,
                 from_due=from_due,
             )
         case _:

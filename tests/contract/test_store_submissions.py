@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
+from broker.domain.loss import OnLoss
 from broker.domain.report import Again
 from broker.store import batches, manifest, submissions
 from broker.store.engine import open_database
@@ -16,6 +17,7 @@ from broker.store.segment import SegmentDraft
 from broker.store.submissions import (
     NO_BATCH,
     Appended,
+    BatchDiffers,
     BatchSealed,
     Done,
     IdConflict,
@@ -92,6 +94,27 @@ def test_later_jobs_come_behind_in_segments_of_their_own(ledger: Ledger) -> None
     assert [(row["number"], row["first_position"], row["last_position"]) for row in rows] == [(0, 0, 1), (1, 2, 4)]
     assert reply.endswith("3 from 2")
     assert the_batch(ledger)["total"] == 5
+
+
+@pytest.mark.parametrize(
+    ("differs", "why"),
+    [
+        ({"dialect": "anthropic"}, "has dialect openai, and the message says anthropic"),
+        ({"on_loss": OnLoss.DROP}, "has on_loss fail, and the message says drop"),
+        ({"use": "non-commercial"}, "has use none, and the message says non-commercial"),
+    ],
+)
+def test_a_batch_has_one_form_one_use_and_one_rule_for_losses(
+    ledger: Ledger, differs: dict[str, object], why: str
+) -> None:
+    append(ledger, "m1")
+    with pytest.raises(BatchDiffers, match=why) as caught:
+        ledger.write(submissions.append, a_message("m2"), an_open_batch(**differs), packed(1), told)
+    assert caught.value.code == "batch_differs"
+    assert the_batch(ledger)["total"] == 2
+    ledger.write(submissions.append, a_message("m2"), an_open_batch("other", **differs), packed(1), told)
+    opened_with = {"dialect": "openai", "on_loss": "fail", "use": None} | differs
+    assert {name: ledger.rows(batches_table)[-1][name] for name in opened_with} == opened_with
 
 
 def test_the_same_submission_again_changes_nothing_and_gets_the_first_reply(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ import pytest
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
 from broker.domain.job import Endpoint, JobKey
+from broker.domain.loss import OnLoss
 from broker.domain.result import ResultState
 from broker.errors import StoreUnavailable
 from broker.intake.problems import ProblemCode
@@ -112,6 +113,19 @@ def test_failed_rows_run_again_as_they_were_submitted(run: Callable[[Scenario], 
     run(scenario)
 
 
+def test_a_retry_is_for_the_same_use_in_the_same_form_and_loses_no_more(run: Callable[[Scenario], None]) -> None:
+    async def scenario(database: FragileDatabase) -> None:
+        old = await a_mixed_batch(database, dialect="anthropic", on_loss=OnLoss.DROP, use="non-commercial")
+        await call(database, old, bad=range(12))
+        retried = await retry(database, old, FAILED)
+        before, after = [await database.read(continuing.predecessor, one) for one in (old, retried.batch_id)]
+        assert (after.dialect, after.on_loss, after.use) == ("anthropic", OnLoss.DROP, "non-commercial")
+        assert (before.dialect, before.on_loss, before.use) == (after.dialect, after.on_loss, after.use)
+        assert {job.on_loss for _, job in (await jobs_of(database, retried.batch_id)).values()} == {OnLoss.DROP}
+
+    run(scenario)
+
+
 def test_asked_again_it_is_the_same_batch_unless_another_is_wanted(run: Callable[[Scenario], None]) -> None:
     async def scenario(database: FragileDatabase) -> None:
         old = await a_mixed_batch(database)
@@ -178,8 +192,8 @@ def test_a_cut_between_two_portions_stores_no_row_twice(run: Callable[[Scenario]
     run(scenario)
 
 
-def small_segments() -> SegmentPacker:
-    return SegmentPacker(max_jobs=3)
+def small_segments(on_loss: OnLoss) -> SegmentPacker:
+    return SegmentPacker(on_loss, max_jobs=3)
 
 
 def test_rows_that_never_were_valid_are_left_out(run: Callable[[Scenario], None]) -> None:

@@ -20,7 +20,7 @@ from broker.store.tables import metadata
 from broker.testing.builders import a_report
 from broker.testing.contracts.store import opened
 
-HEAD = "0002"
+HEAD = "0003"
 ROOT = Path(__file__).parents[2]
 
 

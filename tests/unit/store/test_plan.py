@@ -10,7 +10,8 @@ from broker.domain.batch import BatchState
 from broker.domain.report import Again, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import Usage, UsageSource
-from broker.store.plan import BatchFacts, Fact, Plan, plan
+from broker.store.facts import BatchFacts, Fact
+from broker.store.plan import Plan, plan
 from broker.testing.builders import a_failure, a_report
 
 AT = 1_800_000_100.0

@@ -18,7 +18,8 @@ from broker.domain.batch import TERMINAL, BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Again, Report
 from broker.domain.result import ResultState
-from broker.store.plan import BatchFacts, Fact, Plan, plan
+from broker.store.facts import BatchFacts, Fact
+from broker.store.plan import Plan, plan
 from broker.testing.builders import a_failure, a_report, a_usage
 
 JOBS = 4

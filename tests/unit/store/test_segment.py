@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.domain.job import Endpoint
+from broker.domain.loss import OnLoss
 from broker.errors import StoreError
 from broker.store.segment import SegmentWriter, pack_line, read_segment, unpack_line
 
@@ -16,18 +17,38 @@ BODIES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.
 )
 
 
-@given(position=st.integers(0, 2**53), name=NAMES, endpoint=st.sampled_from(Endpoint), body=BODIES)
-def test_a_line_comes_back_as_it_was_written(position: int, name: str, endpoint: Endpoint, body: bytes) -> None:
-    line = pack_line(position, name, endpoint, body)
-    assert unpack_line(line) == (position, name, endpoint, body)
+@given(
+    position=st.integers(0, 2**53),
+    name=NAMES,
+    endpoint=st.sampled_from(Endpoint),
+    body=BODIES,
+    on_loss=st.sampled_from(OnLoss),
+)
+def test_a_line_comes_back_as_it_was_written(
+    position: int, name: str, endpoint: Endpoint, body: bytes, on_loss: OnLoss
+) -> None:
+    line = pack_line(position, name, endpoint, body, on_loss)
+    assert unpack_line(line) == (position, name, endpoint, body, on_loss)
     assert json.loads(line)["custom_id"] == name
     assert b"\n" not in line
+
+
+def test_a_line_says_what_to_do_about_losses_only_where_they_are_to_be_dropped() -> None:
+    earlier = b'{"position":0,"custom_id":"a","url":"/v1/embeddings","body":{}}'
+    assert pack_line(0, "a", Endpoint.EMBEDDINGS, b"{}") == earlier
+    assert unpack_line(earlier).on_loss is OnLoss.FAIL
+    assert json.loads(pack_line(0, "a", Endpoint.EMBEDDINGS, b"{}", OnLoss.DROP))["on_loss"] == "drop"
+
+
+def test_a_body_that_speaks_of_losses_says_nothing_to_us() -> None:
+    line = pack_line(0, "a", Endpoint.EMBEDDINGS, b'{"on_loss":"drop"}')
+    assert unpack_line(line).on_loss is OnLoss.FAIL
 
 
 @pytest.mark.parametrize("name", ['","body":', '"', "\\", "a,b", '\\","body":{}', "\u2028", "é", "}"])
 def test_no_name_is_taken_for_a_body(name: str) -> None:
     line = pack_line(0, name, Endpoint.EMBEDDINGS, b'{"input":",\\"body\\":"}')
-    assert unpack_line(line) == (0, name, Endpoint.EMBEDDINGS, b'{"input":",\\"body\\":"}')
+    assert unpack_line(line)[:4] == (0, name, Endpoint.EMBEDDINGS, b'{"input":",\\"body\\":"}')
 
 
 def test_a_body_is_kept_byte_for_byte() -> None:

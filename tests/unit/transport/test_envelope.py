@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.domain.job import Endpoint, Job, JobKey
+from broker.domain.loss import OnLoss
 from broker.testing.contracts.transport import a_job, a_turn
 from broker.transport.envelope import INLINE_JOB_BYTES, INLINE_TURN_BYTES, MOST_JOBS, MalformedEnvelope, decode, encode
 from broker.transport.port import Turn
@@ -21,6 +22,7 @@ _JOBS = st.builds(
     endpoint=st.sampled_from(Endpoint),
     route=st.just("r"),
     body=st.binary(max_size=300),
+    on_loss=st.sampled_from(OnLoss),
     from_due=st.booleans(),
 )
 
@@ -31,6 +33,14 @@ def test_a_turn_comes_out_as_it_went_in(jobs: list[Job], route: str, interactive
     envelope = decode(encode(turn))
     assert envelope.references == ()
     assert envelope.turn({}) == turn
+
+
+def test_a_row_is_longer_only_where_losses_are_to_be_dropped() -> None:
+    """So a reader of before takes all the others."""
+    turn = a_turn(0, 1)
+    dropping = replace(turn, jobs=(turn.jobs[0], replace(turn.jobs[1], on_loss=OnLoss.DROP)))
+    rows = orjson.loads(encode(dropping).partition(b"\n")[0])["jobs"]
+    assert [row[6:] for row in rows] == [[], ["drop"]]
 
 
 @given(st.binary())
@@ -78,6 +88,8 @@ def test_another_version_is_not_guessed_at() -> None:
         [1, 2, False, 3, "/v1/nothing", "a"],
         [1, 2, False, 3, "/v1/embeddings", None],
         [1, 2, False, -1, "/v1/embeddings", "a"],
+        [1, 2, False, 3, "/v1/embeddings", "a", "guess"],
+        [1, 2, False, 3, "/v1/embeddings", "a", "drop", "drop"],
         {"batch": 1},
     ],
 )

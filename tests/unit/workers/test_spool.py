@@ -17,17 +17,25 @@ import pytest
 
 from broker.domain.attempt import AttemptState
 from broker.domain.job import JobKey
-from broker.domain.report import Again, Report
+from broker.domain.loss import Loss, LossClass
+from broker.domain.report import Again, Part, Report
 from broker.testing.builders import a_failure, a_report, an_answer
 from workers.spool import Orphan, Spool, orphans
 
 KEY = JobKey(3, 5)
+LOST = (
+    Loss(code="clamped", path="/temperature", detail="1.0 at most", loss_class=LossClass.SAMPLING),
+    Loss(code="unknown_field", path="/\ud83d", detail="half a key", loss_class=LossClass.HINT),
+)
 REPORTS = [
     a_report((1, 0), cost=Decimal("0.1234567891")),
     a_report((1, 1), state=AttemptState.UNKNOWN, then=Again(in_s=1.5, why="outcome_unknown")),
     a_report((2, 0), 3, state=AttemptState.FAILED, then=a_failure(JobKey(2, 0)), message='é " \\ \u2028'),
     a_report(KEY, then=an_answer(KEY, b"\x00\xff\n{}")),
     replace(a_report((4, 0), state=AttemptState.REFUSED), then=None, sent_at=None, request_id=None),
+    a_report((5, 0), then=Part(number=0, body=b"\x00\xff\n{}")),
+    a_report((5, 1), then=replace(an_answer(KEY), warnings=LOST, parts=2)),
+    a_report((6, 0), then=replace(an_answer(KEY), custom_id="half \ud83d"), message="of a pair \udc00"),
 ]
 
 
