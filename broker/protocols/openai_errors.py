@@ -1,8 +1,8 @@
 """Error responses of the OpenAI protocol: what went wrong, and where the job may be tried again.
 
 Code fields decide first, the HTTP status second, and the message text only where providers say it nowhere else:
-context length, a request larger than the limit, and limits per day. A status alone is never enough: an empty
-wallet wears 429 as well.
+context length, a request larger than the limit, limits per day, and what self-hosted servers call a fault of their own
+though the request is to blame. A status alone is never enough: an empty wallet wears 429 as well.
 """
 
 import re
@@ -34,7 +34,7 @@ _CODES: Mapping[str, ErrorClass] = {
         ErrorClass.CONTENT_FILTER: (
             "content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked invalid_prompt"
         ),
-        ErrorClass.NOT_FOUND: "model_not_found deploymentnotfound not_found_error notfounderror",
+        ErrorClass.NOT_FOUND: "model_not_found deploymentnotfound not_found_error notfounderror not_supported_error",
         ErrorClass.AUTHENTICATION: (
             "invalid_api_key incorrect_api_key invalid_authentication authentication_error account_deactivated"
         ),
@@ -42,7 +42,8 @@ _CODES: Mapping[str, ErrorClass] = {
         ErrorClass.OVERLOADED: (
             "server_is_overloaded overloaded_error engine_overloaded engine_overloaded_error service_unavailable"
         ),
-        ErrorClass.SERVER_ERROR: "server_error internal_error internal_server_error api_error",
+        # `generation` comes with a 424
+        ErrorClass.SERVER_ERROR: "server_error internal_error internal_server_error api_error generation",
         ErrorClass.TIMEOUT: "timeout timeout_error request_timeout",
     }.items()
     for code in codes.split()
@@ -51,7 +52,14 @@ _CODES: Mapping[str, ErrorClass] = {
 _HINTED = frozenset({ErrorClass.RATE_LIMITED, ErrorClass.RAMP, ErrorClass.DAILY_QUOTA, ErrorClass.OVERLOADED})
 
 _CONTEXT = re.compile(
-    r"(?i)maximum context length|context[ _]length|context window|context size|prompt is too long|input is too long"
+    r"(?i)maximum context length|context[ _]length|context window|context size|prompt is too long|input is too long|"
+    r"maximum model length|is too large to process|`?inputs`? tokens \+ `?max_new_tokens`? must be <=|"
+    r"`?inputs`? must have less than \d{1,9} tokens"
+)
+_FAULT_OF_THE_REQUEST = re.compile(
+    r"(?i)is too large to process|(?:image|audio|video) input is not supported|"
+    r"\A\d{1,4} validation errors?:\s.{0,200}'loc': \('body'",
+    re.DOTALL,
 )
 _PER_DAY = re.compile(r"(?i)\bper[ -]day\b|\((?:RPD|TPD)\)")
 _LARGER_THAN_LIMIT = re.compile(r"(?i)\blimit:? (\d{1,12})\b.{0,80}?\brequested:? (\d{1,12})\b")
@@ -108,6 +116,8 @@ def _class_of(status: int, report: _Report) -> ErrorClass:
             return ErrorClass.TOO_LARGE
         if _PER_DAY.search(report.message):
             return ErrorClass.DAILY_QUOTA
+    if error_class is ErrorClass.SERVER_ERROR and _FAULT_OF_THE_REQUEST.search(report.message):
+        error_class = ErrorClass.INVALID_REQUEST
     if error_class is ErrorClass.INVALID_REQUEST and _CONTEXT.search(report.message):
         return ErrorClass.TOO_LARGE
     return error_class
