@@ -49,13 +49,14 @@ _VAGUE: Mapping[str, ErrorClass] = {
 }
 _HINTED = frozenset({ErrorClass.RATE_LIMITED, ErrorClass.RAMP, ErrorClass.OVERLOADED})
 
-_SPENT = re.compile(r"(?i)credit balance is too low|reached your specified (?:\w+ )?API usage limits")
+# What stands first is Anthropic's own; further on a message may quote the producer.
+_SPENT = re.compile(r"(?i)your credit balance is too low|you have reached your specified (?:workspace )?API usage limits")
 _TOO_LONG = re.compile(
     r"(?i)prompt is too long|input is too long|context (?:limit|window)|"
     r"exceeds? the maximum allowed number of (?:input )?tokens"
 )
-_DISABLED = re.compile(r"(?i)this organization has been disabled")
-_FILTERED = re.compile(r"(?i)blocked by content filtering")
+_DISABLED = re.compile(r"(?i)(?:this|your) organization has been disabled")
+_FILTERED = re.compile(r"(?i)output blocked by content filtering")
 _PER_DAY = re.compile(r"(?i)\bper day\b|\bdaily rate limit\b")
 _RAMP = re.compile(r"(?i)\busage increase rate\b|\bacceleration limit")
 
@@ -121,7 +122,7 @@ def _class_of(status: int, report: _Report) -> ErrorClass:
     match error_class:
         case ErrorClass.INVALID_REQUEST:
             return _by_message(report.message)
-        case ErrorClass.RATE_LIMITED if _SPENT.search(report.message):
+        case ErrorClass.RATE_LIMITED if _SPENT.match(report.message):
             return ErrorClass.SPEND
         case ErrorClass.RATE_LIMITED if _PER_DAY.search(report.message):
             return ErrorClass.DAILY_QUOTA
@@ -133,13 +134,13 @@ def _class_of(status: int, report: _Report) -> ErrorClass:
 
 def _by_message(message: str) -> ErrorClass:
     """What a 400 means that says so in words only."""
-    if _SPENT.search(message):
+    if _SPENT.match(message):
         return ErrorClass.SPEND
     if _TOO_LONG.search(message):
         return ErrorClass.TOO_LARGE
-    if _DISABLED.search(message):
+    if _DISABLED.match(message):
         return ErrorClass.AUTHENTICATION
-    return ErrorClass.CONTENT_FILTER if _FILTERED.search(message) else ErrorClass.INVALID_REQUEST
+    return ErrorClass.CONTENT_FILTER if _FILTERED.match(message) else ErrorClass.INVALID_REQUEST
 
 
 _BAD_REQUEST = (400, "invalid_request_error")
