@@ -8,7 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ALL = ("start", "engine", "pacing", "ledger", "crash", "faults", "size", "fleet_engine", "fleet_pacing", "chaos")
+ALL = (
+    "start",
+    "translation",
+    "engine",
+    "pacing",
+    "ledger",
+    "crash",
+    "faults",
+    "size",
+    "fleet_engine",
+    "fleet_pacing",
+    "chaos",
+)
 
 
 def main(names: Sequence[str]) -> int:

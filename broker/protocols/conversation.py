@@ -9,6 +9,7 @@ last word is the user's, unless the target continues an assistant's.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 
 from broker.domain.caps import Caps
 from broker.protocols.canonical.parts import (
@@ -49,7 +50,9 @@ def prepared(
         turns = list(_paired(turns, losses))
         turns = _with_ids(turns, call_ids)
     _check_ends(turns, caps, losses)
-    return _with_names(replace(request, turns=tuple(turns)), losses, tool_names)
+    # Made anew only where something changed: most requests come as they must be, and a copy costs more than the rest
+    unchanged = len(turns) == len(request.turns) and all(map(is_, turns, request.turns))
+    return _with_names(request if unchanged else replace(request, turns=tuple(turns)), losses, tool_names)
 
 
 def _portable(turn: Turn, losses: Losses) -> Turn:
