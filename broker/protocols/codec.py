@@ -130,6 +130,8 @@ class Codec:
     """How many choices or vectors a request asks for; `None` when it does not say so in a way we know."""
     path: Callable[[str, Json], str]
     """Where a body of this dialect goes, below the account's base URL, by model."""
+    headers: Mapping[str, str]
+    """Of every request that passes through unchanged, beside those of the account."""
     request_id_headers: tuple[str, ...]
     """Response headers that may carry the provider's own id of the call, the best first, in lower case."""
     tool_names: re.Pattern[str]

@@ -116,39 +116,36 @@ def parse_response(
     the usage is zero. `now` is in seconds since the epoch, for hints that are dates.
     """
     codec = codec_of(protocol)
-    if not 200 <= status < 300:
-        return codec.error_of(status, headers, body, now=now)
-    items = request.items if isinstance(request, Translation) else request and codec.items_asked_for(request)
-    value = answer_object(
+    if isinstance(request, Translation):
+        items, names = request.items, request.names
+    else:
+        items, names = None if request is None else codec.items_asked_for(request), {}
+    return understood(
         codec,
         status,
         headers,
         body,
-        items=items or None,
-        now=now,
+        items=items,
+        names=names,
         details_default_zero=details_default_zero,
+        now=now,
     )
-    if isinstance(value, CallError):
-        return value
-    answer = codec.read_answer(value, codec.read_usage(value, details_default_zero=details_default_zero))
-    names = request.names if isinstance(request, Translation) else {}
-    return _with_names(answer, names) if names else answer
 
 
-def answer_object(
+def understood(
     codec: Codec,
     status: int,
     headers: Mapping[str, str],
     body: bytes,
     *,
     items: int | None,
+    names: Mapping[str, str],
+    details_default_zero: bool,
     now: float,
-    details_default_zero: bool = False,
-) -> Json | CallError:
-    """The JSON object of a success, if it is a complete answer; never raises.
-
-    Else `MALFORMED_ANSWER`, or what the error inside it says, with the usage that was reported beside it.
-    """
+) -> Answer | CallError:
+    """Say what a response means; `names` are those of tools at the provider, to what their producer calls them."""
+    if not 200 <= status < 300:
+        return codec.error_of(status, headers, body, now=now)
     try:
         value = parsed(body)
     except ValueError:
@@ -156,9 +153,10 @@ def answer_object(
     if not isinstance(value, dict):
         return _no_answer(status, "JSON, but no object", body)
     fault = codec.fault_of(value, items)
-    if fault is None:
-        return value
     usage = codec.read_usage(value, details_default_zero=details_default_zero)
+    if fault is None:
+        answer = codec.read_answer(value, usage)
+        return _with_names(answer, names) if names else answer
     if isinstance(fault, Embedded):
         return replace(codec.embedded_error(status, headers, fault.error, now=now), usage=usage)
     return replace(_no_answer(status, fault, body), usage=usage)

@@ -32,6 +32,7 @@ CODEC = Codec(
     write_error=write_error,
     items_asked_for=items_asked_for,
     path=_path,
+    headers={},
     request_id_headers=REQUEST_ID_HEADERS,
     tool_names=re.compile(r"[A-Za-z0-9_-]{1,64}"),
     call_ids=re.compile(r"(?s).+"),

@@ -31,6 +31,7 @@ CODEC = Codec(
     write_error=write_error,
     items_asked_for=items_asked_for,
     path=_path,
+    headers={},
     request_id_headers=REQUEST_ID_HEADERS,
     tool_names=_ANY,
     call_ids=_ANY,
