@@ -210,7 +210,7 @@ class Pipeline:
                 model=work.model,
                 from_due=work.job.from_due,
                 alone=alone,
-                shared=bool(bench.others(work.job.route)),
+                others=bench.others(work.job.route),
             )
             for work in ready
         ]
@@ -220,6 +220,7 @@ class Pipeline:
             match answer.verdict:
                 case Verdict.GRANTED:
                     work.number, work.history = answer.number, answer.history
+                    work.refused_by, work.parts = answer.refused_by, answer.parts
                     bench.watch(Step.CLAIMED, work)
                     await work.hand.let_go()
                     bench.watch(Step.ACKED, work)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import assert_never
 
-from broker.domain.attempt import CallError, ErrorClass, Scope
+from broker.domain.attempt import REFUSES_FOR_GOOD, CallError, ErrorClass, Scope
 from broker.domain.outcome import Finished, Outcome, RetryAt, RetryPolicy, Waiting
 from broker.domain.result import ResultState
 from workers.classify import Verdict
@@ -61,25 +61,33 @@ def decide(
     """Say what becomes of the job.
 
     `history` counts the job's earlier attempts by error class, without the one judged here. `random` is uniform in
-    [0, 1). `other_account`: whether another account serves the job's route. `account_works`: whether this account has
-    answered another job well, and nothing is held against it now.
+    [0, 1). `other_account`: whether another account serves the job's route, and has not refused the job for good.
+    `account_works`: whether this account has answered another job well, and nothing is held against it now.
     """
     error = verdict.error
     if error is None:
         return Finished(state=ResultState.SUCCEEDED)
     why = error.error_class
     if why in ACCOUNT_SIDE:
-        if why in _PERHAPS_ITS_OWN and account_works and history.get(why, 0) >= _REFUSALS_OF_ONE_JOB - 1:
+        if _is_its_own(why, history.get(why, 0), account_works=account_works):
             return Finished(state=ResultState.FAILED)
-        if why is ErrorClass.OUTAGE and history.get(why, 0) >= _OUTAGES_OF_ONE_JOB:
-            return Finished(state=ResultState.FAILED)  # met with so many of them, it is probably their cause
         # Another account may take the job at once; else nothing is gained before the hint.
         floor = 0.0 if other_account else _hint(error, policy)
         return Waiting(due_in_s=max(floor, _backoff(history.get(why, 0), policy, random)), why=why)
+    if why in REFUSES_FOR_GOOD and error.scope is Scope.OTHER:
+        # Nobody is asked twice, so this ends; and nothing is gained by waiting
+        return RetryAt(due_in_s=0.0, why=why) if other_account else Finished(state=ResultState.FAILED)
     spent = _spent(why, history)
     if spent >= _retries(error, policy, other_account=other_account):
         return Finished(state=ResultState.FAILED)
     return RetryAt(due_in_s=max(_hint(error, policy), _backoff(spent, policy, random)), why=why)
+
+
+def _is_its_own(why: ErrorClass, earlier: int, *, account_works: bool) -> bool:
+    """Whether what looks like trouble of the account is, after so many of the kind, more likely the job's own."""
+    if why in _PERHAPS_ITS_OWN:
+        return account_works and earlier >= _REFUSALS_OF_ONE_JOB - 1
+    return why is ErrorClass.OUTAGE and earlier >= _OUTAGES_OF_ONE_JOB  # met with so many, it is probably their cause
 
 
 def _spent(why: ErrorClass, history: Mapping[ErrorClass, int]) -> int:
@@ -94,7 +102,7 @@ def _retries(error: CallError, policy: RetryPolicy, *, other_account: bool) -> i
     match error.scope:
         case Scope.NEVER:
             return 0
-        case Scope.OTHER:  # one look at another account, which may have the model or the larger limit
+        case Scope.OTHER:  # one look at another account
             return 1 if other_account else 0
         case Scope.SAME:
             if error.error_class is ErrorClass.MALFORMED_ANSWER:

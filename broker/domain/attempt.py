@@ -82,6 +82,10 @@ class ErrorClass(StrEnum):
     """The job took its process down too often."""
 
 
+REFUSES_FOR_GOOD = frozenset({ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE, ErrorClass.UNTRANSLATABLE})
+"""What an account says of a job once and for all. Another may have the model, a larger limit, the right words."""
+
+
 class Scope(StrEnum):
     """Where a job may be tried again."""
 

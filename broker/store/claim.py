@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
-from broker.domain.attempt import AttemptState, ErrorClass
+from broker.domain.attempt import REFUSES_FOR_GOOD, AttemptState, ErrorClass
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.store.sql import Facts, JsonRows, Sql
@@ -37,7 +37,7 @@ class Verdict(StrEnum):
     PAUSED = "paused"
     """The job has been handed back to the feeder."""
     NOT_HERE = "not_here"
-    """This account has refused the job for good, and others serve it: it has been handed back to the feeder."""
+    """This account has refused the job for good, and others have not yet: it has been handed back to the feeder."""
     ALONE = "alone"
     """The job must run alone; claim again when nothing else runs in this process."""
     STALE = "stale"
@@ -53,17 +53,19 @@ class Claim:
     model: str
     from_due: bool = False
     alone: bool = False
-    shared: bool = False
-    """Other accounts serve the job's route as well."""
+    others: frozenset[str] = frozenset()
+    """The other accounts that serve the job's route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """The answer; `number` and `history` (earlier attempts by what went wrong) only when granted."""
+    """The answer; all but the verdict only when granted. `history`: earlier attempts, by what went wrong."""
 
     verdict: Verdict
     number: int = 0
     history: Mapping[ErrorClass, int] = field(default_factory=dict)
+    refused_by: frozenset[str] = frozenset()
+    """Accounts that have refused the job for good; when all that serve it have, it ends."""
     parts: tuple[bytes, ...] = ()
     """Of a job that takes several calls: the answers that are there, in order. The call brings the one behind them."""
 
@@ -83,14 +85,12 @@ class _Past:
 
     number: int = 0
     open_attempt: str | None = None
-    refused_here: bool = False
-    """By the claimant's account: it does not have the model, or does not take a job of this size."""
     history: Counter[ErrorClass] = field(default_factory=Counter)
+    refused_by: set[str] = field(default_factory=set)
     answered: bool = False
     parts: list[bytes] = field(default_factory=list)
 
 
-_REFUSED_FOR_GOOD = (ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE)
 NOT_HERE_FOR_S = 1.0
 
 _KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
@@ -166,9 +166,15 @@ def claim(connection: Connection, claimant: Claimant, claims: Sequence[Claim]) -
     if not fresh:
         return [Claimed(verdict=Verdict.STALE)] * len(claims)
     states = _batch_states(connection, sorted({claim.key.batch_id for claim in claims}))
-    finished, pasts = _standing(connection, claims, claimant.account)
+    finished, pasts = _standing(connection, claims)
     decided = [
-        _decide(claim, states.get(claim.key.batch_id), claim.key in finished, pasts.get(claim.key, _Past()))
+        _decide(
+            claim,
+            claimant.account,
+            states.get(claim.key.batch_id),
+            finished=claim.key in finished,
+            past=pasts.get(claim.key, _Past()),
+        )
         for claim in claims
     ]
     decided = _insert(connection, claimant, claims, decided, pasts)
@@ -186,7 +192,7 @@ def _batch_states(connection: Connection, batch_ids: Sequence[int]) -> dict[int,
     return {row.batch_id: BatchState(row.state) for row in rows}
 
 
-def _standing(connection: Connection, claims: Sequence[Claim], account: str) -> tuple[set[JobKey], dict[JobKey, _Past]]:
+def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobKey], dict[JobKey, _Past]]:
     """Which jobs are finished, and what the others have been through."""
     keys = _KEYS.pack(claim.key for claim in claims)
     finished: set[JobKey] = set()
@@ -208,7 +214,8 @@ def _standing(connection: Connection, claims: Sequence[Claim], account: str) -> 
                 past.open_attempt = row.attempt_id
             elif row.error_class:
                 past.history[ErrorClass(row.error_class)] += 1
-                past.refused_here |= row.account == account and row.error_class in _REFUSED_FOR_GOOD
+                if row.error_class in REFUSES_FOR_GOOD:
+                    past.refused_by.add(row.account)
             past.answered |= row.state == AttemptState.OK
     _read_parts(connection, [key for key, past in pasts.items() if past.answered and key not in finished], pasts)
     return finished, pasts
@@ -221,18 +228,24 @@ def _read_parts(connection: Connection, keys: Sequence[JobKey], pasts: Mapping[J
             pasts[JobKey(row.batch_id, row.position)].parts.append(bytes(row.body))
 
 
-def _decide(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Claimed:
+def _decide(claim: Claim, account: str, state: BatchState | None, *, finished: bool, past: _Past) -> Claimed:
     if past.open_attempt == claim.attempt_id and not finished:
         return _granted(past, past.number)
     if refusal := _refusal(claim, state, finished, past):
         return Claimed(verdict=refusal)
-    if claim.shared and past.refused_here:
+    if account in past.refused_by and not past.refused_by.issuperset(claim.others):
         return Claimed(verdict=Verdict.NOT_HERE)
     return _granted(past, past.number + 1)
 
 
 def _granted(past: _Past, number: int) -> Claimed:
-    return Claimed(verdict=Verdict.GRANTED, number=number, history=past.history, parts=tuple(past.parts))
+    return Claimed(
+        verdict=Verdict.GRANTED,
+        number=number,
+        history=past.history,
+        refused_by=frozenset(past.refused_by),
+        parts=tuple(past.parts),
+    )
 
 
 def _refusal(claim: Claim, state: BatchState | None, finished: bool, past: _Past) -> Verdict | None:

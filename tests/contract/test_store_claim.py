@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
+from broker.domain.attempt import REFUSES_FOR_GOOD, AttemptState, CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Again
@@ -224,14 +224,33 @@ def _refused_for_good(ledger: Ledger, error_class: ErrorClass) -> JobKey:
     return key
 
 
-@pytest.mark.parametrize("error_class", [ErrorClass.NOT_FOUND, ErrorClass.TOO_LARGE])
+@pytest.mark.parametrize("error_class", sorted(REFUSES_FOR_GOOD))
 def test_an_account_that_refused_a_job_for_good_leaves_it_to_others(ledger: Ledger, error_class: ErrorClass) -> None:
     key = _refused_for_good(ledger, error_class)
-    again = replace(a_claim(key, from_due=True), shared=True)
+    again = replace(a_claim(key, from_due=True), others=frozenset({"other"}))
     assert verdicts(ledger.claim(again)) == [Verdict.NOT_HERE]
     assert [row["why"] for row in ledger.rows(due_table)] == ["not_here"]
     assert verdicts(ledger.claim(again, account="another")) == [Verdict.GRANTED]
     assert ledger.rows(due_table) == []
+
+
+def test_a_job_reaches_the_one_account_of_three_that_has_not_refused_it(ledger: Ledger) -> None:
+    """However the turns fall: the two that have are told so, and the third is told who has."""
+    key = _refused_for_good(ledger, ErrorClass.UNTRANSLATABLE)
+    pool = frozenset({ACCOUNT, "b", "c"})
+
+    def claimed(account: str) -> Claimed:
+        claim = replace(a_claim(key, from_due=True), others=pool - {account})
+        return ledger.claim(claim, account=account)[0]
+
+    assert claimed(ACCOUNT).verdict is Verdict.NOT_HERE
+    second = claimed("b")
+    assert (second.verdict, second.refused_by) == (Verdict.GRANTED, {ACCOUNT})
+    error = CallError(error_class=ErrorClass.NOT_FOUND, scope=Scope.OTHER, message="not here")
+    ledger.record(replace(a_report(key, 2, AttemptState.REFUSED, AGAIN, account="b"), error=error))
+    assert [claimed(account).verdict for account in (ACCOUNT, "b")] == [Verdict.NOT_HERE] * 2
+    third = claimed("c")
+    assert (third.verdict, third.refused_by) == (Verdict.GRANTED, {ACCOUNT, "b"})
 
 
 def test_an_account_that_nobody_can_stand_in_for_tries_again(ledger: Ledger) -> None:

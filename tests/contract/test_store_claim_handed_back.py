@@ -39,8 +39,8 @@ def test_a_job_that_comes_twice_in_one_claim_is_handed_back_once(ledger: Ledger,
     key = refused_for_good(ledger, batch_id)
     if verdict is Verdict.PAUSED:
         ledger.write(batches.move, batch_id, BatchState.PAUSED)
-    twice = [replace(a_claim(key, name, from_due=True), shared=True) for name in ("first", "second")]
-    answers = ledger.claim(*twice, replace(a_claim((batch_id, 1)), shared=True))
+    twice = [replace(a_claim(key, name, from_due=True), others=frozenset({"other"})) for name in ("first", "second")]
+    answers = ledger.claim(*twice, replace(a_claim((batch_id, 1)), others=frozenset({"other"})))
     assert [answer.verdict for answer in answers[:2]] == [verdict, verdict]
     assert [row["why"] for row in ledger.rows(due) if row["position"] == 0] == [verdict]
     ledger.audit()
@@ -49,6 +49,6 @@ def test_a_job_that_comes_twice_in_one_claim_is_handed_back_once(ledger: Ledger,
 def test_a_job_that_is_not_for_this_account_gives_others_a_moment_to_take_it(ledger: Ledger) -> None:
     key = refused_for_good(ledger, ledger.batch())
     before = ledger.read(now)
-    ledger.claim(replace(a_claim(key, from_due=True), shared=True))
+    ledger.claim(replace(a_claim(key, from_due=True), others=frozenset({"other"})))
     (row,) = ledger.rows(due)
     assert row["at"] >= before + NOT_HERE_FOR_S > before

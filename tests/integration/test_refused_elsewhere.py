@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -41,6 +42,29 @@ def test_what_one_account_refuses_for_good_another_answers(
             assert unfit.asked, "the unfit account must have been tried, or this shows nothing"
             assert max(asked_of_each(unfit)) == 1
             assert asked_of_each(fit) == [1] * JOBS
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_the_one_account_of_four_that_has_the_model_answers_all(sqlite_url: str, status: int, body: bytes) -> None:
+    """However many of the others have been asked before, none of them twice."""
+
+    async def run() -> None:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(opened(sqlite_url))
+            providers = [await stack.enter_async_context(a_provider()) for _ in range(4)]
+            for unfit in providers[:3]:
+                unfit.respond = refusing(status, body)
+            batch_id = await database.write(a_chat_batch, [f"number {row}" for row in range(JOBS)])
+            accounts = [an_account(one.base_url, name=f"account-{n}") for n, one in enumerate(providers)]
+            engine = an_engine(database, *accounts)
+            async with at_work(engine):
+                await ended(engine, batch_id)
+            books = await read_books(database, batch_id)
+            assert {(row["state"], row["account"]) for row in books.results} == {("succeeded", "account-3")}
+            assert max(row["attempts"] for row in books.results) > 2, "some must have been refused twice"
+            assert all(set(asked_of_each(unfit)) == {1} for unfit in providers[:3])
 
     asyncio.run(run())
 

@@ -1,6 +1,8 @@
 """Who may call, as a function of what is known of a job."""
 
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
@@ -17,9 +19,15 @@ def a_past(number: int = 0, *, open_attempt: str | None = None, lost: int = 0) -
 
 
 def decide(
-    past: _Past, state: BatchState | None = BatchState.RUNNING, *, finished: bool = False, alone: bool = False
+    past: _Past,
+    state: BatchState | None = BatchState.RUNNING,
+    *,
+    finished: bool = False,
+    alone: bool = False,
+    others: Collection[str] = (),
 ) -> Claimed:
-    return _decide(a_claim((1, 0), "mine", alone=alone), state, finished, past)
+    claim = replace(a_claim((1, 0), "mine", alone=alone), others=frozenset(others))
+    return _decide(claim, "here", state, finished=finished, past=past)
 
 
 def test_the_first_claim_is_attempt_one() -> None:
@@ -64,3 +72,34 @@ def test_a_job_that_lost_two_processes_must_run_alone(lost: int, verdict: Verdic
 def test_other_trouble_than_deaths_does_not_make_a_job_run_alone() -> None:
     past = _Past(number=9, history=Counter({ErrorClass.OUTCOME_UNKNOWN: 4, ErrorClass.ABORTED: 5}))
     assert decide(past).verdict is Verdict.GRANTED
+
+
+@pytest.mark.parametrize(
+    ("refused_by", "others", "verdict"),
+    [
+        ({"here"}, {"b"}, Verdict.NOT_HERE),
+        ({"here", "b"}, {"b", "c"}, Verdict.NOT_HERE),
+        ({"here", "b", "c"}, {"b", "c"}, Verdict.GRANTED),
+        ({"b"}, {"b", "c"}, Verdict.GRANTED),
+        ({"here"}, (), Verdict.GRANTED),
+        ({"here", "gone"}, {"b"}, Verdict.NOT_HERE),
+    ],
+)
+def test_an_account_does_not_get_back_what_it_refused_while_one_is_left_that_has_not(
+    refused_by: set[str], others: Collection[str], verdict: Verdict
+) -> None:
+    answer = decide(_Past(number=2, refused_by=refused_by), others=others)
+    assert answer.verdict is verdict
+    assert answer.refused_by == (refused_by if verdict is Verdict.GRANTED else set())
+
+
+@pytest.mark.parametrize("state", [None, *CLOSED, BatchState.PAUSED])
+def test_what_was_refused_here_is_no_exception_to_how_its_batch_stands(state: BatchState | None) -> None:
+    assert decide(_Past(number=1, refused_by={"here"}), state, others={"b"}).verdict is not Verdict.NOT_HERE
+
+
+def test_a_claim_tells_the_parts_that_are_there_also_when_it_is_repeated() -> None:
+    past = _Past(number=3, answered=True, parts=[b"first", b"second"])
+    assert decide(past).parts == (b"first", b"second")
+    past.open_attempt = "mine"
+    assert decide(past).parts == (b"first", b"second")

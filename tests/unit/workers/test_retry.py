@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
+from broker.domain.attempt import REFUSES_FOR_GOOD, AttemptState, CallError, ErrorClass, Scope
 from broker.domain.outcome import Finished, Outcome, RetryAt, RetryPolicy, Waiting
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE
@@ -106,10 +106,17 @@ def test_what_may_never_work_is_final(why: ErrorClass, other: bool) -> None:
     assert outcome(an_error(why, Scope.NEVER), other_account=other) == FAILED
 
 
-@pytest.mark.parametrize("why", [E.NOT_FOUND, E.TOO_LARGE])
-def test_what_another_account_may_have_is_asked_there_once(why: ErrorClass) -> None:
-    assert tries(an_error(why, Scope.OTHER)) == 1
-    assert tries(an_error(why, Scope.OTHER), other_account=True) == 2
+@pytest.mark.parametrize("why", sorted(REFUSES_FOR_GOOD))
+@pytest.mark.parametrize("earlier", [0, 1, 7])
+def test_what_one_account_refuses_for_good_goes_on_at_once_while_another_is_left(why: ErrorClass, earlier: int) -> None:
+    error = an_error(why, Scope.OTHER, wait_s=30.0)
+    assert outcome(error, {why: earlier}, other_account=True) == RetryAt(due_in_s=0.0, why=why)
+    assert outcome(error, {why: earlier}) == FAILED
+
+
+def test_what_else_another_account_may_do_better_is_tried_there_once() -> None:
+    assert tries(an_error(E.INVALID_REQUEST, Scope.OTHER)) == 1
+    assert tries(an_error(E.INVALID_REQUEST, Scope.OTHER), other_account=True) == 2
 
 
 @pytest.mark.parametrize(("earlier", "ceiling"), [(0, 1.0), (1, 2.0), (3, 8.0), (6, 60.0), (100_000, 60.0)])
