@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from broker.domain.batch import TERMINAL, Batch, BatchState
 from broker.domain.clock import Clock, SystemClock
 from broker.errors import AccountError, BrokerError, CallerError, ConfigError, StoreUnavailable
 from broker.intake.accept import Accepted, accept
+from broker.intake.layout import layout_of
+from broker.intake.options import InputOptions
 from broker.intake.source import Source, digest
 from broker.progress import Observer, Progress
 from broker.settings import Settings, check_secrets
@@ -25,7 +27,6 @@ from broker.wiring.embedded import Engine
 from broker.wiring.supply import all_routes, serving
 
 PROJECT = "default"
-DIALECT = "openai"
 LOOK_S = 0.25
 """Between two looks at a run."""
 
@@ -43,6 +44,7 @@ class RunOptions:
     lenient: bool
     new: bool
     tag: str
+    given: InputOptions = field(default_factory=InputOptions)
 
     @property
     def batch(self) -> int | None:
@@ -141,7 +143,7 @@ class BatchRun:
             batch = await database.read(batches.get, accepted.batch_id)
             accounts = () if batch.state in TERMINAL else await self._accounts(database, batch)
             with self._files:
-                self._export = export = Export(database, batch.id, self._files, self._options.order)
+                self._export = export = Export(database, batch.id, self._files, self._options.order, batch.form)
                 self._began, self._resumed = self._clock.monotonic(), accepted.known
                 self._view.accepted(batch, resumed=accepted.known)
                 error = await self._drain(database, batch, accounts, export) if accounts else None
@@ -174,15 +176,18 @@ class BatchRun:
         )
 
     async def _accept(self, database: Database, source: Source) -> Accepted:
-        options = self._options
+        options, given = self._options, self._options.given
+        layout = await asyncio.to_thread(layout_of, source, dialect=given.dialect, model=given.model)
         new = NewBatch(
             project=PROJECT,
-            submission_id=f"run:{DIALECT}:{options.output.absolute()}",
-            body_hash=await asyncio.to_thread(digest, source),
-            dialect=DIALECT,
+            submission_id=f"run:openai:{options.output.absolute()}",  # whatever its form: a file has one owner
+            body_hash=given.identity(await asyncio.to_thread(digest, source)),
+            dialect=layout.form,
             source=_place(options.jobs, source),
             output=str(options.output.absolute()),
             tag=options.tag,
+            on_loss=given.on_loss,
+            use=given.use,
         )
         await self._check_files(database, new)
         try:
@@ -192,14 +197,15 @@ class BatchRun:
                 new,
                 routes=all_routes(self._settings.accounts),
                 scratch=options.output.absolute().parent,
+                layout=layout,
                 lenient=options.lenient,
                 replace=options.new,
                 progress=self._received,
             )
         except SubmissionConflict as conflict:
             raise CallerError(
-                f"{options.output} belongs to batch {conflict.batch_id}, which had another input; "
-                "name another --output, or start over with --new"
+                f"{options.output} belongs to batch {conflict.batch_id}, which had another input "
+                "(or other options); name another --output, or start over with --new"
             ) from conflict
 
     async def _adopt(self, database: Database) -> Accepted:

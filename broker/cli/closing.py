@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from broker.batch_run import RunEnd, RunOptions
@@ -71,6 +71,7 @@ def command(options: RunOptions, config: Path) -> str:
         words.append("--lenient")
     if options.tag:
         words += ["--tag", options.tag]
+    words += chain.from_iterable(options.given.said())
     return shlex.join(words)
 
 

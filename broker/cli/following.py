@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from broker.cli.opened import existing
 from broker.cli.signals import Aborted, interruptible
-from broker.delivery.openai_lines import output_line
+from broker.delivery.result_lines import writer_of
 from broker.domain.batch import TERMINAL, Batch, BatchState
+from broker.domain.form import BatchForm
 from broker.errors import StoreUnavailable
 from broker.store import batches
 from broker.store import results as ledger
@@ -54,7 +55,7 @@ class Following:
         while not self._stop.is_set():
             try:
                 batch = await database.read(batches.get, self._batch_id)  # before the rows: none comes behind its end
-                await self.catch_up(database, file)
+                await self.catch_up(database, file, batch.form)
             except StoreUnavailable as error:
                 self._tell_away(error)
                 await self._pause(ASK_AGAIN_S)
@@ -65,10 +66,11 @@ class Following:
             await self._pause(LOOK_S)
         return False
 
-    async def catch_up(self, database: Database, file: BinaryIO) -> None:
-        """Copy what there is, page by page."""
+    async def catch_up(self, database: Database, file: BinaryIO, form: BatchForm) -> None:
+        """Copy what there is, page by page, in the form of the batch."""
+        write_line = writer_of(form)
         while page := await database.read(ledger.lines_after, self._batch_id, self.seen, PAGE):
-            file.write(b"".join(output_line(line) for line in page if self._state in (None, line.state)))
+            file.write(b"".join(write_line(line) for line in page if self._state in (None, line.state)))
             file.flush()
             self.seen = page[-1].seq
             if self._stop.is_set():
