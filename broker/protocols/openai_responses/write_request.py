@@ -20,6 +20,8 @@ _UNSPOKEN = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bi
 _VERBOSITIES = ("low", "medium", "high")
 _TIERS = frozenset({"auto", "default", "flex", "priority"})
 _MOST_METADATA = 16
+_LEAST_LIMIT = 16
+"""Tokens; a lower limit is refused by OpenAI with `integer_below_min_value`."""
 
 
 def write_request(request: Request, *, model: str, caps: Caps, losses: Losses) -> Written:
@@ -39,7 +41,7 @@ def write_request(request: Request, *, model: str, caps: Caps, losses: Losses) -
     body["input"] = items
     body.update(write_tools(request, caps, losses))
     if request.max_output_tokens is not None:
-        body["max_output_tokens"] = request.max_output_tokens
+        body["max_output_tokens"] = _limit(request.max_output_tokens, request, losses)
     body.update(_sampling(request, caps, losses))
     if request.stop:
         losses.sampling(request.pointer("stop"), "unsupported_field", "the target takes no stop sequences")
@@ -55,6 +57,14 @@ def write_request(request: Request, *, model: str, caps: Caps, losses: Losses) -
     body.update(_identity(request, losses))
     body["store"] = False
     return Written(body=body, path=PATH, fan_out=request.n)
+
+
+def _limit(limit: int, request: Request, losses: Losses) -> int:
+    if limit >= _LEAST_LIMIT:
+        return limit
+    what = f"the target takes no limit below {_LEAST_LIMIT} tokens"
+    losses.sampling(request.pointer("max_output_tokens"), "clamped", what)
+    return _LEAST_LIMIT
 
 
 def _sampling(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
