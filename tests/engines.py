@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from broker.domain.account import Account
 from broker.domain.batch import TERMINAL
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.job import Endpoint
 from broker.domain.outcome import RetryPolicy
 from broker.store import batches, manifest
@@ -91,7 +92,7 @@ def an_account(base_url: str = "http://127.0.0.1:9/v1", **changes: Any) -> Accou
     facts: dict[str, Any] = {
         "name": ACCOUNT,
         "provider": "vllm",
-        "protocol": "openai",
+        "protocols": OPENAI_FAMILY,
         "base_url": base_url,
         "models": {MODEL: MODEL},
         "worker_concurrency": 8,

@@ -12,6 +12,7 @@ from typing import Any
 from broker.domain.account import Account
 from broker.domain.batch import TERMINAL, Batch
 from broker.domain.clock import Clock
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.outcome import RetryPolicy
 from broker.feeder.fair_share import StartBonus
 from broker.intake.accept import accept
@@ -149,7 +150,7 @@ def an_account(folder: Path, sim: ProviderSim, key: str = "a", **changes: Any) -
     account = Account(
         name=key,
         provider="openai-compatible",
-        protocol="openai",
+        protocols=OPENAI_FAMILY,
         base_url=sim.base_url,
         models={MODEL: MODEL},
         secret=f"file:{secret}",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from broker.accounting.price_list import PriceList
-from broker.catalog.lookup import find
 from broker.domain.account import Account, Prices
 from broker.domain.money import ZERO, rounded
 from broker.domain.usage import Usage
@@ -47,11 +46,7 @@ class Pricing:
             for account in self._accounts.values()
             for model, prices in account.prices.items()
         }
-        self._free = frozenset(
-            account.name
-            for account in self._accounts.values()
-            if (provider := find(account.provider)) is not None and provider.free
-        )
+        self._free = frozenset(account.name for account in self._accounts.values() if account.facts.free)
         self._list = PriceList()
 
     def cost(self, account: str, model: str, served: str | None, usage: Usage, *, at: float) -> Cost:

@@ -1,14 +1,18 @@
 """Looks providers up in the catalog that ships with the package."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from broker.domain.account import ChargeMode
+from broker.domain.attempt import ErrorClass, Scope
+from broker.domain.caps import facts_of_caps
+from broker.domain.dialect import OPENAI_FAMILY, Dialect
+from broker.domain.provider import Check, HeaderDialect, ProviderFacts, Quirk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +25,32 @@ class Provider:
     base_url_example: str | None = None
     key_env: tuple[str, ...] = ()
     needs_key: bool = True
-    protocol: str = "openai"
+    protocols: tuple[Dialect, ...] = OPENAI_FAMILY
     auth_header: str = "authorization"
     auth_scheme: str = "Bearer"
+    headers: Mapping[str, str] = field(default_factory=dict)
     charge_mode: ChargeMode = ChargeMode.ACTUAL
-    header_dialect: str = "none"
     price_provider: str | None = None
-    free: bool = False
-    output_limit_field: str = "max_tokens"
-    usage_details_default_zero: bool = False
     suggested_models: Mapping[str, str] = field(default_factory=dict)
+    facts: ProviderFacts = field(default_factory=ProviderFacts)
 
 
 @cache
 def providers() -> Mapping[str, Provider]:
     """Give every provider by name, in the order of the catalog."""
     text = files("broker.catalog").joinpath("providers.toml").read_text(encoding="utf-8")
-    return {name: _provider(name, entry) for name, entry in tomllib.loads(text).items()}
+    return {name: provider_of(name, entry) for name, entry in tomllib.loads(text).items()}
+
+
+def provider_of(name: str, entry: Mapping[str, Any]) -> Provider:
+    """Read an entry of the catalog, or one of the same shape; raises `ValueError` or `TypeError` for any other."""
+    facts = {key: value for key, value in entry.items() if key in _FACTS}
+    rest = {key: value for key, value in entry.items() if key not in _FACTS}
+    rest.setdefault("title", name)
+    rest["key_env"] = tuple(rest.get("key_env", ()))
+    rest["protocols"] = tuple(map(Dialect, rest.get("protocols", OPENAI_FAMILY)))
+    rest["charge_mode"] = ChargeMode(rest.get("charge_mode", ChargeMode.ACTUAL))
+    return Provider(name=name, **rest, facts=_facts(facts))
 
 
 def find(name: str) -> Provider | None:
@@ -51,7 +64,28 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def _provider(name: str, entry: dict[str, Any]) -> Provider:
-    entry["key_env"] = tuple(entry.get("key_env", ()))
-    entry["charge_mode"] = ChargeMode(entry.get("charge_mode", ChargeMode.ACTUAL))
-    return Provider(name=name, **entry)
+_FACTS = frozenset(fact.name for fact in fields(ProviderFacts))
+
+
+def _facts(entry: Mapping[str, Any]) -> ProviderFacts:
+    return ProviderFacts(
+        **{
+            **entry,
+            "header_dialect": HeaderDialect(entry.get("header_dialect", HeaderDialect.NONE)),
+            "checks": frozenset(map(Check, entry.get("checks", ()))),
+            "paths": {Dialect(dialect): path for dialect, path in entry.get("paths", {}).items()},
+            "caps": {"output_limit_field": "max_tokens"} | facts_of_caps(entry.get("caps", {})),
+            "quirks": _quirks(entry.get("quirks", ())),
+        }
+    )
+
+
+def _quirks(entries: Sequence[Mapping[str, Any]]) -> tuple[Quirk, ...]:
+    return tuple(
+        Quirk(
+            **{key: value for key, value in entry.items() if key not in ("class", "retry")},
+            error_class=ErrorClass(entry["class"]),
+            scope=Scope(entry["retry"]),
+        )
+        for entry in entries
+    )

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import orjson
 
-from broker.catalog.lookup import find
 from broker.domain.account import Account
 from broker.domain.attempt import CallError, ErrorClass
+from broker.domain.caps import Caps
 from broker.domain.clock import Clock
-from broker.domain.job import Endpoint
+from broker.domain.dialect import spoken
+from broker.domain.job import Endpoint, Job, JobKey
 from broker.errors import ConfigError
-from broker.protocols.wire import protocol_named
 from broker.secrets import read_secret
+from broker.wiring.known_models import known_caps
 from workers.calls import CALL_ID_HEADER, Calls, account_headers
 from workers.classify import Verdict, classify
+from workers.interpreter import Interpreter
 
 _LONGEST_S = 60.0
 _ANSWER_TOKENS = 16
@@ -53,31 +55,42 @@ async def check_account(account: Account, clock: Clock) -> Finding:
     seconds = min(account.timeout_seconds, _LONGEST_S)
     started = clock.monotonic()
     async with Calls(account_headers(account, secret), secret=secret, timeout_seconds=seconds) as calls:
-        verdict = await _ask(calls, account, model, Endpoint.CHAT_COMPLETIONS, clock)
-        if verdict.error is not None and verdict.error.error_class in _PERHAPS_EMBEDDINGS:
-            second = await _ask(calls, account, model, Endpoint.EMBEDDINGS, clock)
-            verdict = second if second.error is None else verdict
+        verdict = await _asked(calls, account, model, clock)
     if verdict.error is not None:
         return Finding(account=account.name, model=model, ok=False, words=_words(account, verdict.error, model))
     taken = clock.monotonic() - started
     return Finding(account=account.name, model=model, ok=True, words=f"{model} answered in {taken:.2f} s")
 
 
+async def _asked(calls: Calls, account: Account, model: str, clock: Clock) -> Verdict:
+    """Ask for text if the account gives any, and for a vector where it gives none, or this model does not."""
+    first, *rest = [
+        endpoint
+        for endpoint in (Endpoint.CHAT_COMPLETIONS, Endpoint.EMBEDDINGS)
+        if spoken(endpoint.dialect, generates=endpoint.generates, protocols=account.protocols) is not None
+    ]
+    verdict = await _ask(calls, account, model, first, clock)
+    if rest and verdict.error is not None and verdict.error.error_class in _PERHAPS_EMBEDDINGS:
+        second = await _ask(calls, account, model, rest[0], clock)
+        return second if second.error is None else verdict
+    return verdict
+
+
 async def _ask(calls: Calls, account: Account, model: str, endpoint: Endpoint, clock: Clock) -> Verdict:
-    protocol = protocol_named(account.protocol)
-    url = protocol.url(account.base_url, endpoint)
-    ending = await calls.post(url, {CALL_ID_HEADER: str(uuid.uuid4())}, _body(account, model, endpoint))
-    return classify(ending, endpoint, protocol, now=clock.now())
+    """Say a tiny job in the account's own protocol, and make its call."""
+    caps = known_caps(account)
+    request = _request(endpoint, caps(model, endpoint.dialect))
+    job = Job(key=JobKey(0, 0), custom_id="check", endpoint=endpoint, route=model, body=orjson.dumps(request))
+    said = Interpreter(account, caps=caps).said(job, request, logical=model, model=account.models[model])
+    ending = await calls.post(said.url, {CALL_ID_HEADER: str(uuid.uuid4()), **said.headers}, said.body)
+    return classify(ending, said, now=clock.now())
 
 
-def _body(account: Account, model: str, endpoint: Endpoint) -> bytes:
-    name = account.models[model]
+def _request(endpoint: Endpoint, caps: Caps) -> dict[str, object]:
     if not endpoint.generates:
-        return orjson.dumps({"model": name, "input": "ok"})
-    provider = find(account.provider)
-    limit_field = provider.output_limit_field if provider is not None else "max_tokens"
+        return {"model": "-", "input": "ok"}
     message = {"role": "user", "content": "Say ok."}
-    return orjson.dumps({"model": name, "messages": [message], limit_field: _ANSWER_TOKENS})
+    return {"model": "-", "messages": [message], caps.output_limit_field: _ANSWER_TOKENS}
 
 
 def _words(account: Account, error: CallError, model: str) -> str:
@@ -113,6 +126,7 @@ MEANINGS = {
     ErrorClass.INVALID_REQUEST: _UNFIT,
     ErrorClass.TOO_LARGE: _UNFIT,
     ErrorClass.CONTENT_FILTER: _UNFIT,
+    ErrorClass.UNTRANSLATABLE: _UNFIT,
     ErrorClass.ABORTED: _NOT_MADE,
     ErrorClass.NEVER_SENT: _NOT_MADE,
     ErrorClass.LOST: _NOT_MADE,

@@ -129,7 +129,7 @@ def _facts(account: "Account") -> dict[str, object]:
     return {
         "name": account.name,
         "provider": account.provider,
-        "protocol": account.protocol,
+        "protocols": list(account.protocols),
         "base_url": account.base_url,
         "models": dict(account.models),
         "limits": _limits(account),

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from broker.domain.dialect import Dialect
+from broker.domain.provider import ProviderFacts
+
 
 class ChargeMode(StrEnum):
     """What the provider counts against a token limit."""
@@ -59,7 +62,8 @@ class Account:
 
     name: str
     provider: str
-    protocol: str
+    protocols: tuple[Dialect, ...]
+    """What it is spoken to in, the preferred one first; never empty."""
     base_url: str
     models: Mapping[str, str]
     """Logical name to the name at the provider."""
@@ -67,6 +71,10 @@ class Account:
     auth_header: str = "authorization"
     auth_scheme: str = "Bearer"
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every call, the provider's own ones included."""
+    facts: ProviderFacts = field(default_factory=ProviderFacts)
+    caps: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """What the operator knows of a model better, by logical model and the fields of `Caps`."""
     limits: Limits = Limits()
     limit_group: str = ""
     """Accounts that the provider limits together carry one group; the default is the account's name."""
@@ -85,3 +93,25 @@ class Account:
     @property
     def group(self) -> str:
         return self.limit_group or self.name
+
+    def url(self, target: Dialect, path: str, model: str) -> str:
+        """Where a call goes. `path` is what the protocol says, below the base URL, unless the provider has its own.
+
+        `model` is the name at the provider.
+        """
+        template = self.facts.paths.get(target)
+        if template is not None:
+            method = path.rpartition(":")[2]
+            path = template.replace("{method}", method).replace("{model}", _quoted(model))
+        return self.base_url.rstrip("/") + path
+
+
+_KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/@:")
+
+
+def _quoted(name: str) -> str:
+    """A name as part of a path, without what would end it."""
+    return "".join(
+        letter if letter in _KEPT else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "replace"))
+        for letter in name
+    )

@@ -1,7 +1,9 @@
 """What a model takes, as far as a translation must know it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
 
 
 class ThinkingForm(StrEnum):
@@ -63,7 +65,29 @@ class Caps:
     """OpenAI: takes `safety_identifier` and `service_tier`, which many compatible servers refuse."""
     output_limit_field: str = "max_completion_tokens"
     """OpenAI chat: the field that caps the answer."""
+    structured_output_field: str = "response_format"
+    """OpenAI chat: the field that takes a JSON schema; vLLM also has `structured_outputs`, formerly `guided_json`."""
     system_role: str = "system"
     """OpenAI chat: `system` or `developer`."""
     schema_field: str = "responseJsonSchema"
     """Gemini: the field that takes a JSON schema; old models know `responseSchema` only."""
+
+    def amended(self, facts: Mapping[str, object]) -> "Caps":
+        """The same but for what is known better; `facts` are as `facts_of_caps` gives them."""
+        return replace(self, **facts)  # type: ignore[arg-type]  # each was checked where it was read
+
+
+def facts_of_caps(entry: Mapping[str, Any]) -> dict[str, object]:
+    """Read fields of `Caps` as configuration files spell them; raises `ValueError` for what is none."""
+    known = {fact.name: type(fact.default) for fact in fields(Caps)}
+    read = dict(entry)
+    for name, value in entry.items():
+        if name not in known:
+            raise ValueError(f"{name} is no fact of a model; known are {', '.join(sorted(known))}")
+        if name == "thinking":
+            read[name] = ThinkingForm(value)
+        elif name == "efforts":
+            read[name] = tuple(value)
+        elif known[name] is bool and not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false")
+    return read

@@ -1,14 +1,12 @@
-"""Reads what response headers and error messages say about limits. Header names are lower case."""
+"""Reads how long response headers and error messages say to wait. Header names are lower case."""
 
 import math
 import re
 from collections.abc import Mapping
 
 from broker.limits.durations import LONGEST_S, duration_s
-from broker.limits.port import Observation, Resource
 
 _LONGEST_MESSAGE = 4096
-_REMAINING = {"requests": "x-ratelimit-remaining-requests", "tokens": "x-ratelimit-remaining-tokens"}
 _HINT = re.compile(
     r"\b(?:try again|retry|retry your request)\s+(?:in|after)\s+"
     r"(?P<value>\d+(?:\.\d+)?[a-zµ0-9.]*)(?:\s+(?P<unit>[a-z]+))?",
@@ -37,43 +35,6 @@ def hint_in_message(message: str, now: float) -> float | None:
         return None
     value, unit = found["value"].rstrip("."), (found["unit"] or "").lower()
     return duration_s(value + _UNIT_WORDS.get(unit.removesuffix("s"), ""), now)
-
-
-def openai_observations(
-    headers: Mapping[str, str],
-    now: float,
-    *,
-    requests: Resource = Resource.REQUESTS,
-    tokens: Resource = Resource.TOKENS,
-) -> list[Observation]:
-    """Read what `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` say; no observation where they are absent.
-
-    `requests` and `tokens` name what the provider counts under these names: some count requests by the day.
-    Values of -1, limits of 0 and what cannot be read are unknown.
-    """
-    seen: list[Observation] = []
-    for resource, name in ((requests, "requests"), (tokens, "tokens")):
-        if _REMAINING[name] in headers and (found := _observation(resource, name, headers, now)) is not None:
-            seen.append(found)
-    return seen
-
-
-def _observation(resource: Resource, name: str, headers: Mapping[str, str], now: float) -> Observation | None:
-    limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
-    if limit is not None and limit <= 0:
-        return None  # a provider that does not know its limit does not know what is left of it
-    left = _number(headers.get(_REMAINING[name]))
-    if left is not None and left < 0:
-        left = None
-    if limit is None and left is None:
-        return None
-    reset = headers.get(f"x-ratelimit-reset-{name}")
-    return Observation(
-        resource=resource,
-        limit=limit,
-        remaining=left,
-        reset_s=None if reset is None else duration_s(reset, now),
-    )
 
 
 def _number(text: str | None) -> float | None:

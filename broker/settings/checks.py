@@ -13,6 +13,8 @@ from broker.redaction import redact
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TEMPLATE = re.compile(r"[A-Za-z0-9/:._~@?=&%+-]*")
+_SCHEME = re.compile(r"[A-Za-z0-9-]{0,32}")
 _ENDPOINT = re.compile(r"/(?:chat/completions|completions|embeddings|responses|messages|models)$")
 _CREDENTIAL_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
@@ -61,6 +63,13 @@ def secret_reference(value: str) -> str:
     )
 
 
+def environment_name(value: str) -> str:
+    """Accept the name of a variable."""
+    if not _ENVIRONMENT_NAME.fullmatch(value) or redact(value) != value:
+        raise ValueError("must be the name of an environment variable, not what is in it")
+    return value
+
+
 def base_url(value: str) -> str:
     """Accept an http or https URL without credentials, query or fragment; a trailing slash is dropped."""
     if any(character.isspace() or not character.isprintable() for character in value):
@@ -81,6 +90,14 @@ def base_url(value: str) -> str:
     if endpoint:
         raise ValueError(f"must end before {endpoint.group()}, which is added for each call")
     return bare
+
+
+def path_template(value: str) -> str:
+    """Accept a path below the base URL, with `{model}` and `{method}` where they belong."""
+    bare = value.replace("{model}", "").replace("{method}", "")
+    if not value.startswith("/") or not value.isascii() or not _TEMPLATE.fullmatch(bare):
+        raise ValueError("must be a path that begins with /, in which only {model} and {method} stand for something")
+    return value
 
 
 def service_url(*schemes: str) -> Callable[[str], str]:
@@ -119,6 +136,20 @@ def header_name(value: str) -> str:
         raise ValueError("carries a credential; use api_key with env:NAME or file:/path")
     if value.lower() in _OUR_HEADERS:
         raise ValueError("is set by the worker itself; remove it")
+    return value
+
+
+def auth_header(value: str) -> str:
+    """Accept the name of a header that carries the key."""
+    if not _HEADER_NAME.fullmatch(value) or value.lower() in _OUR_HEADERS:
+        raise ValueError("must be the name of a header that nothing else is sent in, like authorization or x-api-key")
+    return value.lower()
+
+
+def auth_scheme(value: str) -> str:
+    """Accept the word that stands before a key, or none."""
+    if not _SCHEME.fullmatch(value) or redact(value) != value:
+        raise ValueError("must be a word that stands before the key, like Bearer, or empty")
     return value
 
 

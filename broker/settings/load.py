@@ -68,7 +68,7 @@ def parse(text: str, path: Path) -> Settings:
     except ValidationError as error:
         # The cause holds the values that were refused, and a key may be one of them: it must reach no traceback.
         raise refusal(file, lines, problems_of(error)) from None
-    accounts, problems = resolve(document.accounts, path.absolute().parent)
+    accounts, problems = resolve(document.accounts, document.providers, path.absolute().parent)
     if problems:
         raise refusal(file, lines, problems)
     origins = {

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from broker.catalog.lookup import Provider, providers
+from broker.settings.caps_schema import CapsSection
+from broker.settings.provider_schema import ProviderSection, QuirkSection
 from broker.settings.schema import (
     AccountSection,
     AutoscaleSection,
@@ -17,8 +19,8 @@ from broker.settings.schema import (
     PricesSection,
     RetriesSection,
     RunSection,
-    Section,
 )
+from broker.settings.values import Section
 
 _HEAD = """\
 # Configuration
@@ -64,6 +66,19 @@ _SHARED = """\
 Two keys of one organisation are one account to the provider. Give them the same `limit_group`, and declare the limits
 at one of them, or the same at all: the group is limited once.
 """
+_DIALECTS = """\
+## What an account is spoken to in
+
+A provider speaks one or more dialects; a job in one of them is passed through as it is, any other is translated into
+the first one that fits. `protocol` of an account overrides the list. The dialects are `openai-chat`,
+`openai-responses`, `openai-embeddings`, `anthropic-messages` and `gemini-generateContent` (which also embeds);
+`openai` is short for `openai-chat` and `openai-embeddings`. The base URL holds the version for OpenAI's dialects
+(`https://host/v1`), and none for the others (`https://host`).
+
+What a translation must know of a model is looked up by the model's name, and can be put right in `caps`. Headers that
+a provider knows go into `headers`: `X-HF-Bill-To` tells the Hugging Face router whom to charge. Its names of models
+may end in `:fastest`, `:cheapest` or a provider, as in `openai/gpt-oss-20b:groq`.
+"""
 _PRICED = """\
 ## Where prices come from
 
@@ -81,13 +96,16 @@ def markdown() -> str:
         ("`limits` of an account", LimitsSection),
         ("`prices` of an account, per model", PricesSection),
         ("`autoscale` of an account", AutoscaleSection),
+        ("`caps` of an account, per model", CapsSection),
+        ("`[providers.NAME]`", ProviderSection),
+        ("`quirks` of a provider, each", QuirkSection),
         ("`[run]`", RunSection),
         ("`[run.retries]`", RetriesSection),
         ("`[broker]`", BrokerSection),
     )
     parts = [_HEAD]
     parts += [f"## {title}\n\n{section.__doc__}\n\n{_keys(section)}" for title, section in sections]
-    parts += [_SECRETS, _SHARED, _PRICED, f"## Providers\n\n{_providers()}"]
+    parts += [_SECRETS, _SHARED, _DIALECTS, _PRICED, f"## Providers\n\n{_providers()}"]
     return "\n".join(parts)
 
 
@@ -103,7 +121,7 @@ def _keys(section: type[Section]) -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value is None or isinstance(value, dict) else _code(value)
+    return "" if value is None or isinstance(value, dict | list) else _code(value)
 
 
 def _code(value: Any) -> str:
@@ -113,6 +131,8 @@ def _code(value: Any) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value)
 
 
@@ -129,14 +149,30 @@ def _kinds(value: dict[str, Any]) -> Iterator[str]:
         for choice in value["anyOf"]:
             yield from _kinds(choice)
     elif "$ref" in value:
-        yield "`actual`, `max_once`" if value["$ref"].endswith("ChargeMode") else "table"
+        yield _NAMED.get(value["$ref"].rpartition("/")[2], "table")
     elif value.get("type") != "null":
-        names = {"number": "number", "integer": "whole number", "string": "text", "object": "table"}
-        yield names[value["type"]]
+        yield _TYPES[value["type"]]
+
+
+_NAMED = {"ChargeMode": "`actual`, `max_once`"} | dict.fromkeys(
+    ("ErrorClass", "HeaderDialect", "Scope", "ThinkingForm"), "text"
+)
+"""Closed sets; what each of them holds stands in the meaning of its keys, or is short."""
+_TYPES = {
+    "number": "number",
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "table",
+}
 
 
 def _providers() -> str:
-    rows = ["| Provider | What it is | Base URL | Usual key | Prices |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        "| Provider | What it is | Base URL | Speaks | Usual key | Prices |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     rows += [_provider_row(provider) for provider in providers().values()]
     return "\n".join(rows) + "\n"
 
@@ -144,8 +180,9 @@ def _providers() -> str:
 def _provider_row(provider: Provider) -> str:
     url = f"`{provider.base_url}`" if provider.base_url else f"required, like `{provider.base_url_example}`"
     key = ", ".join(f"`{name}`" for name in provider.key_env) or ("required" if provider.needs_key else "none needed")
-    prices = "free" if provider.free else "list" if provider.price_provider else "own `prices` only"
-    return f"| `{provider.name}` | {provider.title} | {url} | {key} | {prices} |"
+    prices = "free" if provider.facts.free else "list" if provider.price_provider else "own `prices` only"
+    speaks = ", ".join(f"`{dialect}`" for dialect in provider.protocols)
+    return f"| `{provider.name}` | {provider.title} | {url} | {speaks} | {key} | {prices} |"
 
 
 if __name__ == "__main__":

@@ -1,61 +1,32 @@
 """The shape of `penstock.toml`: every key, its type, its default and what it means."""
 
-from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from broker.domain.account import ChargeMode
-from broker.settings.checks import (
-    account_name,
-    base_url,
-    header_name,
-    header_value,
-    label,
-    queue_prefix,
-    secret_reference,
-    service_url,
+from broker.settings.caps_schema import CapsSection
+from broker.settings.provider_schema import ProviderSection
+from broker.settings.values import (
+    AccountName,
+    AmqpUrl,
+    BaseUrl,
+    DatabaseUrl,
+    Dialects,
+    HeaderName,
+    HeaderValue,
+    Label,
+    ModelNames,
+    PositiveCount,
+    PositiveNumber,
+    Price,
+    ProviderName,
+    QueuePrefix,
+    RedisUrl,
+    Retries,
+    SecretReference,
+    Section,
 )
-
-
-def _price(value: object) -> object:
-    """Take 0.25, 1 and "0.25" alike, the float by its shortest spelling, which is what the operator wrote."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return value
-    try:
-        return Decimal(str(value))
-    except ArithmeticError as error:
-        raise ValueError("must be a number of US dollars per million tokens") from error
-
-
-def _model_names(value: object) -> object:
-    """Read a plain list as the same names on both sides."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return {name: name for name in value}
-    return value
-
-
-Label = Annotated[str, AfterValidator(label)]
-AccountName = Annotated[str, AfterValidator(account_name)]
-SecretReference = Annotated[str, AfterValidator(secret_reference)]
-BaseUrl = Annotated[str, AfterValidator(base_url)]
-HeaderName = Annotated[str, AfterValidator(header_name)]
-HeaderValue = Annotated[str, AfterValidator(header_value)]
-DatabaseUrl = Annotated[str, AfterValidator(service_url("postgresql", "sqlite"))]
-AmqpUrl = Annotated[str, AfterValidator(service_url("amqp", "amqps"))]
-RedisUrl = Annotated[str, AfterValidator(service_url("redis", "rediss", "unix"))]
-QueuePrefix = Annotated[str, AfterValidator(queue_prefix)]
-ModelNames = Annotated[dict[Label, Label], BeforeValidator(_model_names)]
-PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveCount = Annotated[int, Field(gt=0)]
-Price = Annotated[Decimal, BeforeValidator(_price), Field(ge=0, allow_inf_nan=False)]
-Retries = Annotated[int, Field(ge=0, le=100)]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys and wrong types are errors, and no error text quotes a value."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class LimitsSection(Section):
@@ -107,7 +78,7 @@ class AccountSection(Section):
         description="Unique; letters, digits, `.`, `_`, `-`, up to 64. It appears in results and logs.",
         examples=["openai-team-a"],
     )
-    provider: Label = Field(description="A provider of the catalog, see below.", examples=["openai"])
+    provider: Label = Field(description="A provider of the catalog or of this file, see below.", examples=["openai"])
     api_key: SecretReference | None = Field(
         default=None,
         description="Where the key is: `env:NAME` or `file:PATH`, never the key itself. A relative path starts at the "
@@ -119,8 +90,11 @@ class AccountSection(Section):
         description="Where the provider's API is, up to and without `/chat/completions`; default: the catalog's.",
         examples=["http://127.0.0.1:8000/v1"],
     )
-    protocol: Label | None = Field(
-        default=None, description="How it is spoken to; default: the provider's.", examples=["openai"]
+    protocol: Dialects | None = Field(
+        default=None,
+        description="What it is spoken to in, a dialect or a list with the preferred one first; default: the "
+        "provider's. `openai` stands for `openai-chat` and `openai-embeddings`.",
+        examples=[["openai-chat", "openai-embeddings"]],
     )
     models: ModelNames = Field(
         min_length=1,
@@ -147,7 +121,14 @@ class AccountSection(Section):
         default=600.0, description="Total time for one call, in seconds.", examples=[120]
     )
     headers: dict[HeaderName, HeaderValue] = Field(
-        default={}, description="Extra request headers; never a credential.", examples=[{"X-HF-Bill-To": "my-org"}]
+        default={},
+        description="Extra request headers, beside or instead of the provider's; never a credential.",
+        examples=[{"X-HF-Bill-To": "my-org"}],
+    )
+    caps: dict[Label, CapsSection] = Field(
+        default={},
+        description="What is known better of its models, by logical model; see below.",
+        examples=[{"gpt-5-mini": {"sampling": False}}],
     )
     prices: dict[Label, PricesSection] = Field(
         default={},
@@ -234,6 +215,9 @@ class Document(Section):
     """The whole file."""
 
     accounts: list[AccountSection] = Field(min_length=1, description="At least one account.")
+    providers: dict[ProviderName, ProviderSection] = Field(
+        default={}, description="Providers that the catalog does not have, by name."
+    )
     run: RunSection = Field(default=RunSection(), description="How a batch is run.")
     broker: BrokerSection = Field(default=BrokerSection(), description="The servers of a fleet.")
 

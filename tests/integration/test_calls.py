@@ -9,6 +9,7 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 from aiohttp.http_writer import StreamWriter
 
 from broker.domain.account import Account
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.redaction import Secret
 from broker.testing.raw_server import Handler, Heard, listening, reset, response, says, server
 from workers.calls import CALL_ID_HEADER, Calls, _Upload, account_headers
@@ -47,7 +48,7 @@ def test_a_chunked_and_compressed_body_is_put_together() -> None:
 
 def test_the_request_carries_its_key_id_and_body_once() -> None:
     account = Account(
-        name="a", provider="p", protocol="openai", base_url="", models={}, headers={"OpenAI-Organization": "org"}
+        name="a", provider="p", protocols=OPENAI_FAMILY, base_url="", models={}, headers={"OpenAI-Organization": "org"}
     )
 
     async def main() -> None:
@@ -72,7 +73,7 @@ def test_the_request_carries_its_key_id_and_body_once() -> None:
 
 def test_an_account_says_how_its_key_is_sent() -> None:
     account = Account(
-        name="a", provider="p", protocol="openai", base_url="", models={}, auth_header="api-key", auth_scheme=""
+        name="a", provider="p", protocols=OPENAI_FAMILY, base_url="", models={}, auth_header="api-key", auth_scheme=""
     )
     assert account_headers(account, Secret("canary")) == {"api-key": "canary"}
     assert account_headers(account, None) == {}

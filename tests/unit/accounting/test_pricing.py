@@ -10,20 +10,23 @@ from hypothesis import strategies as st
 
 from broker.accounting.pricing import FREE, UNPRICED, Pricing
 from broker.domain.account import Account, Prices
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.money import rounded
+from broker.domain.provider import ProviderFacts
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
 LISTED = f"genai-prices {genai_prices.__version__}"
 
 
-def account(price_provider: str | None = "openai", provider: str = "openai", fast: Prices | None = None) -> Account:
+def account(price_provider: str | None = "openai", *, free: bool = False, fast: Prices | None = None) -> Account:
     return Account(
         name="a",
-        provider=provider,
-        protocol="openai",
+        provider="somewhere",
+        protocols=OPENAI_FAMILY,
         base_url="https://host/v1",
         models={"fast": "gpt-5-mini"},
+        facts=ProviderFacts(free=free),
         price_provider=price_provider,
         prices={} if fast is None else {"fast": fast},
     )
@@ -116,12 +119,12 @@ def test_an_unknown_model_is_unpriced_and_not_free() -> None:
 
 
 def test_a_provider_without_a_list_is_unpriced() -> None:
-    cost = Pricing([account(None, "vllm")]).cost("a", "fast", "gpt-5-mini", used(1, 1), at=NOON)
+    cost = Pricing([account(None)]).cost("a", "fast", "gpt-5-mini", used(1, 1), at=NOON)
     assert (cost.amount, cost.version) == (None, UNPRICED)
 
 
-def test_the_simulator_is_free() -> None:
-    cost = Pricing([account(None, "penstock-sim")]).cost("a", "fast", None, used(1, 1), at=NOON)
+def test_a_provider_that_takes_nothing_is_free() -> None:
+    cost = Pricing([account(None, free=True)]).cost("a", "fast", None, used(1, 1), at=NOON)
     assert (cost.amount, cost.version) == (Decimal(0), FREE)
 
 
@@ -149,7 +152,7 @@ def test_cached_tokens_cost_as_much_as_others_where_no_cache_price_is_declared()
 
 def test_declared_prices_may_be_zero() -> None:
     declared = Prices(input=Decimal(0), output=Decimal(0))
-    cost = Pricing([account(None, "vllm", fast=declared)]).cost("a", "fast", None, used(9, 9), at=NOON)
+    cost = Pricing([account(None, fast=declared)]).cost("a", "fast", None, used(9, 9), at=NOON)
     assert cost.amount == 0
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from broker.accounting.price_list import PriceList
 from broker.catalog.lookup import Provider, find, nearest, providers
-from broker.protocols.wire import PROTOCOLS
+from broker.protocols.registry import CODECS
 from broker.settings.checks import base_url
 
 EVERY = [pytest.param(provider, id=name) for name, provider in providers().items()]
@@ -17,8 +17,9 @@ def test_the_catalog_has_the_providers_that_people_ask_for() -> None:
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_a_provider_is_spoken_to_in_a_protocol_of_ours(provider: Provider) -> None:
-    assert provider.protocol in PROTOCOLS
+def test_a_provider_is_spoken_to_in_dialects_of_ours(provider: Provider) -> None:
+    assert provider.protocols
+    assert set(provider.protocols) <= set(CODECS)
 
 
 @pytest.mark.parametrize("provider", EVERY)
@@ -41,7 +42,7 @@ def test_suggested_models_of_listed_providers_have_a_price(provider: Provider) -
 
 
 def test_only_the_simulator_is_free() -> None:
-    assert [provider.name for provider in providers().values() if provider.free] == ["penstock-sim"]
+    assert [provider.name for provider in providers().values() if provider.facts.free] == ["penstock-sim"]
 
 
 def test_azure_sends_the_bare_key_and_never_refunds() -> None:

@@ -15,6 +15,7 @@ from broker.cli.accounts import accounts_app
 from broker.domain.account import Account
 from broker.domain.attempt import ErrorClass
 from broker.domain.clock import SystemClock
+from broker.domain.dialect import OPENAI_FAMILY
 
 Handler = Callable[[web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
 CHAT = {
@@ -36,7 +37,7 @@ def account(base_url: str, secret: str | None = None, provider: str = "openai-co
     return Account(
         name="a",
         provider=provider,
-        protocol="openai",
+        protocols=OPENAI_FAMILY,
         base_url=base_url,
         models={"small": "big-7b"},
         secret=secret,

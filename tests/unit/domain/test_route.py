@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.domain.account import Account
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.route import LicenceNeeded, Routes, model_of, qualified, route_for, without_use
 
 NC, RESEARCH = "non-commercial", "research"
@@ -15,7 +16,7 @@ USES = st.sampled_from([NC, RESEARCH, "nobody's", "a+use:b"])
 def an_account(name: str, *models: str, licence: str | None = None, provider: str = "prov") -> Account:
     served = {model: model for model in models or ("m",)}
     return Account(
-        name=name, provider=provider, protocol="openai", base_url="http://x/v1", models=served, licence=licence
+        name=name, provider=provider, protocols=OPENAI_FAMILY, base_url="http://x/v1", models=served, licence=licence
     )
 
 

@@ -9,6 +9,7 @@ from broker.domain.account import Account, Limits
 from broker.domain.attempt import CallError
 from broker.domain.batch import Batch, Counts
 from broker.domain.clock import SystemClock
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.job import Job, JobKey
 from broker.domain.outcome import Finished, RetryAt, RetryPolicy, Waiting
 from broker.domain.report import Again, Conclusion, Report
@@ -41,7 +42,12 @@ def test_no_usage_is_unknown_and_not_zero() -> None:
 @pytest.mark.parametrize(("limit_group", "group"), [("", "mine"), ("organisation", "organisation")])
 def test_accounts_share_the_limits_of_their_group(limit_group: str, group: str) -> None:
     account = Account(
-        name="mine", provider="vllm", protocol="openai", base_url="http://x/v1", models={}, limit_group=limit_group
+        name="mine",
+        provider="vllm",
+        protocols=OPENAI_FAMILY,
+        base_url="http://x/v1",
+        models={},
+        limit_group=limit_group,
     )
     assert account.group == group
 

@@ -1,12 +1,11 @@
-"""Headers and messages about limits, as providers write them and as they should not."""
+"""Headers and messages that say how long to wait, as providers write them and as they should not."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.limits.durations import duration_s
-from broker.limits.headers import hint_in_message, openai_observations, retry_hint
-from broker.limits.port import Observation, Resource
+from broker.limits.headers import hint_in_message, retry_hint
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 DAY = 86_400.0
@@ -92,52 +91,3 @@ def test_the_retry_headers_are_read_finest_first(headers: dict[str, str], second
 )
 def test_a_hint_in_words_is_found(message: str, seconds: float | None) -> None:
     assert hint_in_message(message, NOW) == (None if seconds is None else pytest.approx(seconds))
-
-
-def test_openai_headers_are_two_observations() -> None:
-    headers = {
-        "x-ratelimit-limit-requests": "5000",
-        "x-ratelimit-remaining-requests": "4999",
-        "x-ratelimit-reset-requests": "6m0s",
-        "x-ratelimit-limit-tokens": "160000",
-        "x-ratelimit-remaining-tokens": "159976",
-        "x-ratelimit-reset-tokens": "1s",
-    }
-    assert openai_observations(headers, NOW) == [
-        Observation(resource=Resource.REQUESTS, limit=5000, remaining=4999, reset_s=360.0),
-        Observation(resource=Resource.TOKENS, limit=160000, remaining=159976, reset_s=1.0),
-    ]
-
-
-def test_a_provider_may_count_requests_by_the_day() -> None:
-    headers = {"x-ratelimit-limit-requests": "14400", "x-ratelimit-remaining-requests": "14370"}
-    observations = openai_observations(headers, NOW, requests=Resource.REQUESTS_PER_DAY)
-    assert [seen.resource for seen in observations] == [Resource.REQUESTS_PER_DAY]
-
-
-@pytest.mark.parametrize(
-    ("limit", "remaining", "expected"),
-    [
-        ("-1", "-1", None),
-        ("0", "0", None),
-        ("0", "10", None),
-        ("many", "few", None),
-        ("nan", "inf", None),
-        ("100", "-1", (100.0, None)),
-        ("many", "5", (None, 5.0)),
-        (None, "5", (None, 5.0)),
-        ("100", "0", (100.0, 0.0)),
-    ],
-)
-def test_what_a_provider_does_not_know_is_no_observation(
-    limit: str | None, remaining: str, expected: tuple[float | None, float | None] | None
-) -> None:
-    headers = {"x-ratelimit-remaining-tokens": remaining}
-    if limit is not None:
-        headers["x-ratelimit-limit-tokens"] = limit
-    found = [(seen.limit, seen.remaining) for seen in openai_observations(headers, NOW)]
-    assert found == ([] if expected is None else [expected])
-
-
-def test_absent_headers_are_no_observation() -> None:
-    assert openai_observations({"content-type": "application/json"}, NOW) == []

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from broker.domain.account import Autoscale, ChargeMode, Limits, Prices
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.domain.outcome import RetryPolicy
 from broker.errors import ConfigError
 from broker.settings import Settings, load, parse
@@ -26,7 +27,7 @@ def refused(text: str) -> list[str]:
 def test_an_account_takes_what_the_catalog_knows() -> None:
     (account,) = settings(OPENAI).accounts
     assert account.base_url == "https://api.openai.com/v1"
-    assert account.protocol == "openai"
+    assert account.protocols == OPENAI_FAMILY
     assert account.price_provider == "openai"
     assert account.charge_mode is ChargeMode.ACTUAL
     assert account.secret == "env:KEY"
@@ -128,7 +129,7 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI + "zzz = 1\n", "accounts[0].zzz: unknown key; known are api_key, autoscale, base_url,"),
         (OPENAI + "[accounts.limits]\nrequest_per_minute = 1\n", "penstock.toml:7: accounts[0].limits.request_per_m"),
         (OPENAI + "[run.retries]\nunknwon = 1\n", "penstock.toml:7: run.retries.unknwon: unknown key; did you mean"),
-        (OPENAI + "[log]\n", "penstock.toml:6: log: unknown key; known are accounts, broker, run"),
+        (OPENAI + "[log]\n", "penstock.toml:6: log: unknown key; known are accounts, broker, providers, run"),
         (OPENAI + "limits = { concurrency = true }\n", "accounts[0].limits.concurrency: must be a whole number"),
         (OPENAI + "limits = { concurrency = 1.5 }\n", "accounts[0].limits.concurrency: must be a whole number"),
         (OPENAI + "limits = { tokens_per_day = 0 }\n", "limits.tokens_per_day: must be greater than 0"),
@@ -149,8 +150,8 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI.replace('"openai"', '"anthropic"'), 'did you mean "anthropic-openai"?'),
         (OPENAI.replace('"openai"', '"qqq"'), "(known: openai, azure,"),
         (
-            OPENAI + 'protocol = "anthropic-messages"\n',
-            'protocol "anthropic-messages" is not supported by this version',
+            OPENAI + 'protocol = "anthropic"\n',
+            "accounts[0].protocol: names no dialect; known are openai-chat, openai-responses,",
         ),
         (OPENAI.replace("api_key", "licence"), 'needs a key; add `api_key = "env:OPENAI_API_KEY"`'),
         (OPENAI.replace('"openai"', '"azure"'), 'base_url: provider "azure" needs a base_url, like "https://RESOURCE'),

@@ -3,13 +3,16 @@ from pathlib import Path
 import pytest
 
 from broker.domain.account import Account
+from broker.domain.dialect import OPENAI_FAMILY
 from broker.errors import ConfigError
 from broker.secrets import MAX_FILE_BYTES, names_set, read_secret
 from broker.settings import check_secrets
 
 
 def account(name: str, secret: str | None) -> Account:
-    return Account(name=name, provider="openai", protocol="openai", base_url="x", models={"m": "m"}, secret=secret)
+    return Account(
+        name=name, provider="openai", protocols=OPENAI_FAMILY, base_url="x", models={"m": "m"}, secret=secret
+    )
 
 
 def key_file(folder: Path, content: bytes, mode: int = 0o600) -> str:
