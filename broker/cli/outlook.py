@@ -13,6 +13,8 @@ from broker.cli.crew import Crew, crew_json, crew_lines
 from broker.cli.figures import compact, count, duration, money, percent, plural, rate
 from broker.cli.options import DEFAULT_DATABASE, without_password
 from broker.domain.batch import TERMINAL, Batch, BatchState
+from broker.domain.form import BatchForm
+from broker.domain.loss import OnLoss
 from broker.store.standing import Played, Standing
 
 STANDARD_INPUT = "standard input"
@@ -34,6 +36,7 @@ _WAITS = {
     "daily_quota": "as the day's quota was used up",
     "not_found": "as an account does not have the model",
     "too_large": "as an account does not take rows of this size",
+    "untranslatable": "for an account whose protocol can express them",
     "not_here": "for an account that has not refused them",
     "account blocked": "as their account was blocked",
     "lost": "as the process died",
@@ -108,6 +111,8 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
     yield f"state    {_happening(outlook)}{_open(batch)}"
     if batch.state is BatchState.RECEIVING:
         return
+    if told := _told(batch):
+        yield f"asked    {told}"
     yield f"rows     {_rows(outlook)}"
     tokens = f"{compact(batch.usage.input_tokens or 0)} tokens in, {compact(batch.usage.output_tokens or 0)} out"
     yield f"cost     {_cost(outlook)}, {tokens}"
@@ -159,6 +164,9 @@ def batch_json(batch: Batch) -> dict[str, Any]:
         "source": batch.source,
         "output": batch.output,
         "tag": batch.tag,
+        "dialect": str(batch.form),
+        "on_loss": str(batch.on_loss),
+        "use": batch.use,
         "total": counts.total,
         "succeeded": counts.succeeded,
         "failed": counts.failed,
@@ -184,6 +192,18 @@ def _happening(outlook: Outlook) -> str:
     if not outlook.ours and batch.state in _UNFED:
         return _UNFED[batch.state].format(id=batch.id, seen=_seen(outlook.feeder))
     return _SOMEBODY.get(batch.state, str(batch.state)).format(holder=holder)
+
+
+def _told(batch: Batch) -> str:
+    """What was said of the batch that is not always so."""
+    parts = []
+    if batch.form is not BatchForm.OPENAI:
+        parts.append(f"in the form of {batch.form}")
+    if batch.on_loss is not OnLoss.FAIL:
+        parts.append("without what an account's protocol cannot express")
+    if batch.use is not None:
+        parts.append(f"for {batch.use} use")
+    return ", ".join(parts)
 
 
 def _seen(feeder: Played | None) -> str:

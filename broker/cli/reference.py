@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from enum import EnumType
 from typing import Any
 
 import typer
@@ -36,7 +37,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     if command.params:
         yield "| | Default | Meaning |\n| --- | --- | --- |"
         for parameter in command.params:
-            yield f"| `{_spelled(parameter)}` | {_default(parameter)} | {parameter.help or ''} |"
+            yield f"| `{_spelled(parameter)}` | {_default(parameter)} | {_meaning(parameter)} |"
         yield ""
     for inner, subcommand in subcommands.items():
         yield from _command(f"{name} {inner}", subcommand)
@@ -63,6 +64,12 @@ def _default(parameter: Any) -> str:
         return "required"
     value = parameter.default
     return "" if value is None or value is False or value == "" or callable(value) else f"`{value}`"
+
+
+def _meaning(parameter: Any) -> str:
+    kind = parameter.bare_type()
+    choices = ", ".join(f"`{choice}`" for choice in kind) if isinstance(kind, EnumType) else ""
+    return f"{parameter.help or ''}{f' One of {choices}.' if choices else ''}"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ def results(
     ] = False,
     database: DatabaseUrl = DEFAULT_DATABASE,
 ) -> None:
-    """Print the results of a batch as lines of OpenAI batch output, in the order in which they came.
+    """Print the results of a batch as lines of its own form, in the order in which they came.
+
+    A batch of OpenAI lines has lines of OpenAI batch output; one of Anthropic entries or Gemini lines has those of its
+    vendor.
 
     While the batch runs, the last line on standard error says with which --after to go on.
 
@@ -42,7 +45,7 @@ def results(
     """
     import asyncio
 
-    from broker.delivery.files import holds_results
+    from broker.delivery.result_lines import holds_results
     from broker.errors import CallerError
 
     if state is not None and state not in _STATES:
@@ -82,11 +85,11 @@ async def _print(url: str, batch_id: int, after: int, state: str | None, output:
     async with existing(url) as database:
         batch = await database.read(get, batch_id)
         if output is None:
-            await lines.catch_up(database, sys.stdout.buffer)
+            await lines.catch_up(database, sys.stdout.buffer, batch.form)
         else:
             _check_free(output, await claimants(database, batch_id))
             with replacing(output) as file:
-                await lines.catch_up(database, file)
+                await lines.catch_up(database, file, batch.form)
     if batch.state in TERMINAL:
         return None
     return f"batch {batch_id} is {batch.state}, more may come; go on with --after {lines.seen}"

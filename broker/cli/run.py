@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.commands import Exit
-from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, EmbeddedDatabaseUrl
+from broker.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_DATABASE,
+    DialectOption,
+    EmbeddedDatabaseUrl,
+    ModelOption,
+    OnLossOption,
+    UseOption,
+    input_options,
+)
+from broker.domain.loss import OnLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +32,8 @@ def run(
         str,
         typer.Argument(
             metavar="JOBS",
-            help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input; batch:7 runs that batch of the "
-            "database.",
+            help="A batch of OpenAI lines, Anthropic entries or Gemini lines, also as .gz or .zst; - reads standard "
+            "input; batch:7 runs that batch of the database.",
         ),
     ],
     *,
@@ -42,6 +52,10 @@ def run(
     order: Annotated[
         str, typer.Option("--order", metavar="ORDER", help="Order of the output: completion, or input.")
     ] = "completion",
+    dialect: DialectOption = None,
+    model: ModelOption = None,
+    on_loss: OnLossOption = OnLoss.FAIL,
+    use: UseOption = None,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Rows that do not validate fail alone; else the whole file is refused.")
     ] = False,
@@ -75,9 +89,11 @@ def run(
         lenient=lenient,
         new=new,
         tag=tag,
+        given=input_options(dialect, model, on_loss, use),
     )
-    if options.batch is not None and (lenient or tag):
-        raise typer.BadParameter("--lenient and --tag are for an input that is read", param_hint="JOBS")
+    if options.batch is not None and (lenient or tag or any(options.given.said())):
+        told = "--lenient, --tag, --dialect, --model, --on-loss and --use are for an input that is read"
+        raise typer.BadParameter(told, param_hint="JOBS")
     show_traceback = bool(context.find_root().params.get("show_traceback"))
     raise typer.Exit(_run(options, config, as_json=as_json, show_traceback=show_traceback))
 

@@ -7,12 +7,28 @@ from typing import Annotated
 import typer
 
 from broker.cli.commands import Exit
-from broker.cli.options import DEFAULT_CONFIG, DEFAULT_DATABASE, AsJson, DatabaseUrl
+from broker.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_DATABASE,
+    AsJson,
+    DatabaseUrl,
+    DialectOption,
+    ModelOption,
+    OnLossOption,
+    UseOption,
+    input_options,
+)
+from broker.domain.loss import OnLoss
 
 
 def submit(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="OpenAI batch JSONL, also as .gz or .zst; - reads standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A batch of OpenAI lines, Anthropic entries or Gemini lines, also as .gz or .zst; - reads standard "
+            "input.",
+        ),
     ],
     *,
     config: Annotated[
@@ -20,6 +36,10 @@ def submit(
         typer.Option("--config", "-c", metavar="FILE", help="The accounts, whose models are what rows may ask for."),
     ] = DEFAULT_CONFIG,
     database: DatabaseUrl = DEFAULT_DATABASE,
+    dialect: DialectOption = None,
+    model: ModelOption = None,
+    on_loss: OnLossOption = OnLoss.FAIL,
+    use: UseOption = None,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Rows that do not validate fail alone; else the whole file is refused.")
     ] = False,
@@ -36,7 +56,7 @@ def submit(
         typer.Option(
             "--submission-id",
             metavar="ID",
-            help="What this submission is known by; default: made of the content, the name and the tag.",
+            help="What this submission is known by; default: made of the content and the options.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -67,6 +87,7 @@ def submit(
         name=name,
         project=project,
         submission_id=submission_id,
+        given=input_options(dialect, model, on_loss, use),
     )
     try:
         with sigterm_interrupts():

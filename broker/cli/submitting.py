@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from broker.cli.options import DEFAULT_DATABASE
 from broker.domain.batch import Batch, BatchState
 from broker.errors import CallerError, ConfigError, IllegalMove
 from broker.intake.accept import Accepted, accept
+from broker.intake.layout import Layout, layout_of
+from broker.intake.options import InputOptions
 from broker.intake.source import Source, digest, opened_source
 from broker.secrets import read_url
 from broker.settings import Settings, load
@@ -24,8 +26,6 @@ from broker.store.engine import Database, SQLiteDatabase, database_files, open_d
 from broker.store.manifest import NewBatch, SubmissionConflict
 from broker.store.submitting import submitting
 from broker.wiring.supply import all_routes
-
-DIALECT = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,8 @@ class Order:
     name: str | None
     project: str
     submission_id: str | None
-    """`None`: it follows from the content, the name and the tag."""
+    """`None`: it follows from the content, the name, the tag and what else is given."""
+    given: InputOptions = field(default_factory=InputOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +63,16 @@ async def submitted(order: Order, config: Path, *, say: Callable[[str], None]) -
     # A pipe is copied on the disk that temporary files belong on: the current folder may not be writable.
     scratch = Path(tempfile.gettempdir())
     with opened_source(order.file, directory=scratch, standard_input=sys.stdin.buffer) as source:
-        new = await asyncio.to_thread(_new_batch, order, source)
+        given = order.given
+        layout = await asyncio.to_thread(layout_of, source, dialect=given.dialect, model=given.model)
+        new = await asyncio.to_thread(_new_batch, order, source, layout)
         async with _opened(_database_url(order, settings)) as database:
             waiting = _waiting(say)
             async with submitting(database, new.project, new.submission_id, waiting=waiting):
                 await _prepared(database)
-                accepted = await _accept(database, source, new, settings, lenient=order.lenient, scratch=scratch)
+                accepted = await _accept(
+                    database, source, new, settings, layout, lenient=order.lenient, scratch=scratch
+                )
                 return _told(await database.read(batches.get, accepted.batch_id), new, accepted)
 
 
@@ -77,7 +82,7 @@ def _database_url(order: Order, settings: Settings) -> str:
     return order.database_url
 
 
-def _new_batch(order: Order, source: Source) -> NewBatch:
+def _new_batch(order: Order, source: Source, layout: Layout) -> NewBatch:
     for option, given in (
         ("--project", order.project),
         ("--name", order.name),
@@ -85,21 +90,23 @@ def _new_batch(order: Order, source: Source) -> NewBatch:
     ):
         if given is not None and (not given.strip() or not given.isprintable()):
             raise CallerError(f"{option}: that is no name; use visible characters")
-    content = digest(source)
+    content = order.given.identity(digest(source))
     return NewBatch(
         project=order.project,
         submission_id=order.submission_id or _default_id(content, order),
         body_hash=content,
-        dialect=DIALECT,
+        dialect=layout.form,
         source=source.name if order.file == "-" else str(Path(order.file).absolute()),
         tag=order.tag,
         weight=order.weight,
         name=order.name,
+        on_loss=order.given.on_loss,
+        use=order.given.use,
     )
 
 
 def _default_id(content: str, order: Order) -> str:
-    """The same file under another name or tag is another batch."""
+    """The same file under another name or tag, or with other options, is another batch."""
     told = "\0".join((content, order.name or "", order.tag))
     return f"submit:{hashlib.sha256(told.encode()).hexdigest()}"
 
@@ -131,15 +138,22 @@ def _waiting(say: Callable[[str], None]) -> Callable[[], None]:
 
 
 async def _accept(
-    database: Database, source: Source, new: NewBatch, settings: Settings, *, lenient: bool, scratch: Path
+    database: Database,
+    source: Source,
+    new: NewBatch,
+    settings: Settings,
+    layout: Layout,
+    *,
+    lenient: bool,
+    scratch: Path,
 ) -> Accepted:
     routes = all_routes(settings.accounts)
     try:
-        return await accept(database, source, new, routes=routes, scratch=scratch, lenient=lenient)
+        return await accept(database, source, new, routes=routes, scratch=scratch, layout=layout, lenient=lenient)
     except SubmissionConflict as conflict:
         raise CallerError(
-            f"submission id {new.submission_id} belongs to batch {conflict.batch_id}, which had another input; "
-            "submit this one under another --submission-id"
+            f"submission id {new.submission_id} belongs to batch {conflict.batch_id}, which had another input "
+            "(or other options); submit this one under another --submission-id"
         ) from conflict
     except IllegalMove as gone:
         batch_id = await database.read(manifest.submitted, new.project, new.submission_id)
@@ -165,6 +179,9 @@ def _told(batch: Batch, new: NewBatch, accepted: Accepted) -> Submitted:
         "project": batch.project,
         "name": batch.name,
         "tag": batch.tag,
+        "dialect": str(batch.form),
+        "on_loss": str(batch.on_loss),
+        "use": batch.use,
         "submission_id": new.submission_id,
     }
     return Submitted(batch_id=batch.id, words=words, facts=facts)

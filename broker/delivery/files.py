@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from broker.delivery.openai_lines import LINE_BEGINS, is_error, output_line
+from broker.delivery.result_lines import WriteLine, holds_results, is_error, writer_of
+from broker.domain.form import BatchForm
 from broker.domain.result import ResultLine
 from broker.errors import CallerError, StoreUnavailable
 from broker.store import results
@@ -107,12 +108,12 @@ class OutputFiles:
                     if error is None and not self._failed:  # what is told already is not told again
                         raise _not_written(path, problem) from problem
 
-    def write(self, page: Sequence[ResultLine]) -> None:
+    def write(self, page: Sequence[ResultLine], write_line: WriteLine) -> None:
         """Append results and make them visible to readers; raises `OutputNotWritten`."""
         parts: list[list[bytes]] = [[] for _ in self._files]
         output, errors = parts[0], parts[-1]
         for result in page:
-            (errors if is_error(result) else output).append(output_line(result))
+            (errors if is_error(result) else output).append(write_line(result))
         with self._whole:
             for path, file, lines in zip(self._paths, self._files, parts, strict=True):
                 try:
@@ -121,15 +122,6 @@ class OutputFiles:
                 except OSError as problem:
                     self._failed = True
                     raise _not_written(path, problem) from problem
-
-
-def holds_results(path: Path) -> bool:
-    """Whether a file is ours to write again: it is not there, empty, or begins as result lines do."""
-    if not path.is_file():
-        return True
-    with path.open("rb") as file:
-        head = file.read(len(LINE_BEGINS))
-    return LINE_BEGINS.startswith(head)
 
 
 @contextmanager
@@ -152,11 +144,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 class Export:
     """Copies a batch's results to files as they are committed; a cursor that never skips a row."""
 
-    def __init__(self, database: Database, batch_id: int, files: OutputFiles, order: Order) -> None:
+    def __init__(self, database: Database, batch_id: int, files: OutputFiles, order: Order, form: BatchForm) -> None:
         self._database = database
         self.batch_id = batch_id
         self._files = files
         self._order = order
+        self._write_line = writer_of(form)
         self.written = 0
         self.error_codes: Counter[str] = Counter()
         """Of the rows that did not succeed."""
@@ -170,7 +163,7 @@ class Export:
             if not await self._database.read(read, self.batch_id, self.written, 1):
                 return
         while page := await self._database.read(read, self.batch_id, self.written, PAGE):
-            await asyncio.to_thread(self._files.write, page)
+            await asyncio.to_thread(self._files.write, page, self._write_line)
             self.written += len(page)
             for result in page:
                 if is_error(result):

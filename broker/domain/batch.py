@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from broker.domain.form import BatchForm
+from broker.domain.loss import OnLoss
 from broker.domain.usage import Usage
 from broker.errors import IllegalMove
 
@@ -97,6 +98,9 @@ class Batch:
     output: str | None
     form: BatchForm = BatchForm.OPENAI
     """How its rows were written, and its results will be."""
+    on_loss: OnLoss = OnLoss.FAIL
+    use: str | None = None
+    """What its answers are for: a licence that accounts may have."""
     name: str | None = None
     """What its producer calls it; unique in its project."""
     sealed: bool = True

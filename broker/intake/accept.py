@@ -18,6 +18,7 @@ from broker.domain.result import ResultState
 from broker.errors import CallerError
 from broker.intake.duplicates import DuplicateFinder
 from broker.intake.jsonl import Row, read_rows
+from broker.intake.layout import LINES_OF_OPENAI, Layout
 from broker.intake.problems import Problem, ProblemReport
 from broker.intake.segments import SegmentPacker
 from broker.intake.source import Source
@@ -58,11 +59,14 @@ async def accept(
     *,
     routes: frozenset[str],
     scratch: Path,
+    layout: Layout = LINES_OF_OPENAI,
     lenient: bool = False,
     replace: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Accepted:
     """Store a file as a batch, or find the batch that the same submission made.
+
+    `layout` is how the file is written; the batch is opened with that form as its dialect.
 
     Raises `IntakeRefused`, `CallerError` for a file that cannot be read, and `SubmissionConflict` when the
     submission id belongs to another input and `replace` is not set.
@@ -71,7 +75,7 @@ async def accept(
     if state is not BatchState.RECEIVING:
         return Accepted(batch_id=batch_id, state=state, known=True)
     try:
-        reading = _Reading(source, routes, scratch, keep_refused=lenient)
+        reading = _Reading(source, new, layout, routes, scratch, keep_refused=lenient)
         try:
             await _store(database, batch_id, reading, lenient=lenient, progress=progress)
         finally:
@@ -91,14 +95,24 @@ class _Reading:
     Whoever is cancelled leaves a thread behind that is still reading: `close` waits for it.
     """
 
-    def __init__(self, source: Source, routes: frozenset[str], scratch: Path, *, keep_refused: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        new: NewBatch,
+        layout: Layout,
+        routes: frozenset[str],
+        scratch: Path,
+        *,
+        keep_refused: bool,
+    ) -> None:
         self.rows = 0
         self.report = ProblemReport()
         self.refused: list[Problem] = []
         """Problems whose results were not written yet (lenient only)."""
         self._keep_refused = keep_refused
-        self._names = DuplicateFinder(scratch)
-        self._rows = read_rows(source, routes=routes)
+        self._names = DuplicateFinder(scratch, unit=layout.unit)
+        self._packer = SegmentPacker(new.on_loss)
+        self._rows = read_rows(source, routes=routes, layout=layout, use=new.use)
         self._portions = self._read(self._rows)
         self._duplicates = self._names.duplicates()
         self._lock = Lock()
@@ -128,7 +142,6 @@ class _Reading:
             self.refused.append(problem)
 
     def _read(self, rows: Generator[Row | Problem, None, None]) -> Iterator[list[SegmentDraft]]:
-        packer = SegmentPacker()
         drafts: list[SegmentDraft] = []
         for row in rows:
             self.rows += 1
@@ -136,11 +149,11 @@ class _Reading:
                 self._refuse(row)
             else:
                 self._names.add(row.custom_id, line=row.line, position=row.position)
-                drafts.extend(packer.add(row))
+                drafts.extend(self._packer.add(row))
             if len(drafts) >= SEGMENTS_PER_COMMIT or len(self.refused) >= REFUSALS_PER_COMMIT:
                 yield drafts
                 drafts = []
-        yield [*drafts, *packer.finish()]
+        yield [*drafts, *self._packer.finish()]
 
 
 async def _store(

@@ -50,7 +50,7 @@ def told_layout(dialect: Dialect, *, model: str | None = None, unit: Unit = Unit
 
 
 def layout_of(source: Source, *, dialect: Dialect | None = None, model: str | None = None) -> Layout:
-    """The layout of an input, its form told by `dialect` or else by the keys of its first row.
+    """The layout of an input, its form told by `dialect` or else by the keys of its first row. Reads the source.
 
     An input that tells nothing counts as lines of OpenAI's: what is wrong with its rows is said then. Raises
     `CallerError` when the source cannot be read.

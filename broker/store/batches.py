@@ -4,6 +4,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from broker.domain.batch import Batch, BatchState, Counts, moved
 from broker.domain.form import BatchForm
+from broker.domain.loss import OnLoss
 from broker.domain.usage import Usage, UsageSource
 from broker.errors import CallerError
 from broker.store.tables import batches
@@ -88,6 +89,8 @@ def _batch(row: Row[tuple[object, ...]]) -> Batch:
         source=row.source,
         output=row.output,
         form=BatchForm(row.dialect),
+        on_loss=OnLoss(row.on_loss),
+        use=row.use,
         name=row.name,
         sealed=row.sealed,
         continues=row.continues,

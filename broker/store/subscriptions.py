@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.domain.batch import TERMINAL, BatchState, Counts
+from broker.domain.form import BatchForm
 from broker.errors import CallerError
 from broker.store.sql import JsonRows, Sql, now
 from broker.store.submissions import NO_BATCH, Done, Submission, find, once
@@ -19,7 +20,7 @@ _ENDED = JsonRows("ended", state="text")
 _BACKLOG = Sql(
     """
     select * from (
-      select s.subscription_id, s.project, s.name, b.batch_id, b.name as batch, b.state, b.total, b.fed,
+      select s.subscription_id, s.project, s.name, b.batch_id, b.name as batch, b.dialect, b.state, b.total, b.fed,
         b.succeeded, b.failed, b.cancelled, b.expired, coalesce(c.seq, 0) as seq,
         row_number() over (partition by s.subscription_id order by b.batch_id) as place
       from subscriptions s
@@ -63,6 +64,8 @@ class Backlog:
     batch_id: int
     batch: str | None
     """What its producer calls it."""
+    form: BatchForm
+    """How its results are written."""
     state: BatchState
     counts: Counts
     seq: int
@@ -122,6 +125,7 @@ def backlog(connection: Connection, most: int) -> list[Backlog]:
             name=row.name,
             batch_id=row.batch_id,
             batch=row.batch,
+            form=BatchForm(row.dialect),
             state=BatchState(row.state),
             counts=Counts(
                 total=row.total,

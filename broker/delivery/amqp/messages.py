@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from broker.delivery.amqp import shapes
-from broker.delivery.openai_lines import output_line
+from broker.delivery.result_lines import writer_of
 from broker.domain.result import ResultLine
 from broker.store.subscriptions import Backlog
 
@@ -27,14 +27,15 @@ class Outgoing:
 
 def result(of: Backlog, line: ResultLine, *, most_bytes: int = MOST_BYTES) -> Outgoing:
     """One result; an answer that is too large to be sent is named, and stays to be read elsewhere."""
-    body = output_line(line).rstrip(b"\n")
+    write_line = writer_of(of.form)
+    body = write_line(line).rstrip(b"\n")
     if len(body) > most_bytes:
         instead = line._replace(
             body=None,
             error_code="result_too_large",
             error_message=f"the result has {len(body):,} bytes; read it with `penstock results {line.batch_id}`",
         )
-        body = output_line(instead).rstrip(b"\n")
+        body = write_line(instead).rstrip(b"\n")
     return _outgoing(of, line.seq, shapes.RESULT, body, position=line.position)
 
 

@@ -5,6 +5,7 @@ from pydantic import TypeAdapter
 
 from broker.delivery.amqp import messages, shapes
 from broker.domain.batch import BatchState, Counts
+from broker.domain.form import BatchForm
 from broker.domain.result import ResultLine
 from broker.store.subscriptions import Backlog
 
@@ -14,6 +15,7 @@ BACKLOG = Backlog(
     name="feed",
     batch_id=7,
     batch="eval",
+    form=BatchForm.OPENAI,
     state=BatchState.COMPLETED,
     counts=Counts(total=3, succeeded=2, failed=1),
     seq=0,

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten, holds_results, replacing
+from broker.delivery.files import Export, Order, OutputFiles, OutputNotWritten, replacing
+from broker.delivery.result_lines import holds_results
 from broker.domain.attempt import AttemptState
+from broker.domain.form import BatchForm
 from broker.domain.job import JobKey
 from broker.errors import CallerError
 from broker.store import workers
@@ -45,7 +47,7 @@ def test_results_go_to_their_files_in_the_order_they_came(sqlite_url: str, tmp_p
         files = OutputFiles(output, errors)
         files.check({Path("jobs.jsonl"): "the input"})
         with files:
-            export = Export(database, batch_id, files, Order.COMPLETION)
+            export = Export(database, batch_id, files, Order.COMPLETION, BatchForm.OPENAI)
             await answered(database, batch_id, [3, 1])
             await export.catch_up()
             assert names(output) == ["row-3", "row-1"]
@@ -66,7 +68,7 @@ def test_without_an_error_file_all_goes_to_the_output(sqlite_url: str, tmp_path:
         await answered(database, batch_id, [2])
         await answered(database, batch_id, [0], failed=True)
         with OutputFiles(tmp_path / "out.jsonl", None) as files:
-            await Export(database, batch_id, files, Order.COMPLETION).catch_up()
+            await Export(database, batch_id, files, Order.COMPLETION, BatchForm.OPENAI).catch_up()
         assert names(tmp_path / "out.jsonl") == ["row-2", "row-0"]
         await database.close()
 
@@ -80,7 +82,7 @@ def test_input_order_grows_by_its_contiguous_prefix(sqlite_url: str, tmp_path: P
         database = open_database(sqlite_url)
         batch_id = await batch_in(database)
         with OutputFiles(path, None) as files:
-            export = Export(database, batch_id, files, Order.INPUT)
+            export = Export(database, batch_id, files, Order.INPUT, BatchForm.OPENAI)
             for positions, shown in (([1, 3], 0), ([0], 2), ([4], 2), ([2], 5)):
                 await answered(database, batch_id, positions)
                 await export.catch_up()
@@ -98,7 +100,7 @@ def test_following_stops_at_once_and_never_writes_a_row_twice(sqlite_url: str, t
         batch_id = await batch_in(database)
         over = asyncio.Event()
         with OutputFiles(path, None) as files:
-            export = Export(database, batch_id, files, Order.COMPLETION)
+            export = Export(database, batch_id, files, Order.COMPLETION, BatchForm.OPENAI)
             async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
                 tasks.create_task(export.follow(over))
                 await answered(database, batch_id, [0, 1])
@@ -117,7 +119,7 @@ def test_a_full_disk_is_told_once_and_as_what_it_is(sqlite_url: str) -> None:
         await answered(database, batch_id, [0])
         told = pytest.raises(OutputNotWritten, match="/dev/full cannot be written: No space left")
         with OutputFiles(Path("/dev/full"), None) as files, told:
-            await Export(database, batch_id, files, Order.COMPLETION).catch_up()
+            await Export(database, batch_id, files, Order.COMPLETION, BatchForm.OPENAI).catch_up()
         await database.close()
 
     asyncio.run(scenario())
