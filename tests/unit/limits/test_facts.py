@@ -58,5 +58,51 @@ def test_content_is_told_by_its_bytes(text: str, ascii_only: bool, content: Cont
     assert content_of(json.dumps({"content": text}, ensure_ascii=ascii_only).encode()) is content
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "request_", "messages", "max_tokens"),
+    [
+        (Endpoint.RESPONSES, {"input": [1, 2, 3], "max_output_tokens": 40}, 3, 40),
+        (Endpoint.RESPONSES, {"input": "hi", "max_tokens": 40}, 1, None),
+        (Endpoint.MESSAGES, {"messages": [1, 2], "max_tokens": 40, "n": 3}, 2, 40),
+        (Endpoint.GENERATE_CONTENT, {"contents": [1, 2], "generationConfig": {"maxOutputTokens": 40}}, 2, 40),
+        (
+            Endpoint.GENERATE_CONTENT,
+            {"contents": [1], "generation_config": {"max_output_tokens": 40, "candidate_count": 3}},
+            1,
+            120,
+        ),
+        (
+            Endpoint.GENERATE_CONTENT,
+            {"contents": [1], "generationConfig": {"maxOutputTokens": 7, "candidateCount": 2}},
+            1,
+            14,
+        ),
+        (Endpoint.GENERATE_CONTENT, {"contents": [1], "generationConfig": "odd", "maxOutputTokens": 7}, 1, None),
+        (Endpoint.EMBED_CONTENT, {"content": {"parts": [1]}, "max_tokens": 7}, 1, None),
+        (Endpoint.BATCH_EMBED_CONTENTS, {"requests": [1, 2, 3]}, 3, None),
+    ],
+)
+def test_every_dialect_has_its_own_words_for_them(
+    endpoint: Endpoint, request_: dict[str, Any], messages: int, max_tokens: int | None
+) -> None:
+    facts = facts_of(request_, endpoint)
+    assert (facts.messages, facts.max_tokens, facts.generates) == (messages, max_tokens, endpoint.generates)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "request_", "content"),
+    [
+        (Endpoint.MESSAGES, {"messages": [{"source": {"type": "base64", "data": "iVBO"}}]}, Content.IMAGE),
+        (Endpoint.GENERATE_CONTENT, {"contents": [{"inlineData": {"data": "iVBO"}}]}, Content.IMAGE),
+        (Endpoint.GENERATE_CONTENT, {"contents": [{"inline_data": {"data": "iVBO"}}]}, Content.IMAGE),
+        (Endpoint.EMBEDDINGS, {"input": "hello there", "encoding_format": "base64"}, Content.TEXT),
+    ],
+)
+def test_inline_data_is_told_by_the_words_of_its_dialect(
+    endpoint: Endpoint, request_: dict[str, Any], content: Content
+) -> None:
+    assert facts_of(request_, endpoint).content is content
+
+
 def test_bytes_that_are_no_text_are_no_error() -> None:
     assert content_of(b"\xff\xfe" * 50) is Content.TEXT
