@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterator
-from enum import EnumType
+from enum import StrEnum
 from typing import Any
 
 import typer
@@ -67,8 +67,10 @@ def _default(parameter: Any) -> str:
 
 
 def _meaning(parameter: Any) -> str:
-    kind = parameter.bare_type()
-    choices = ", ".join(f"`{choice}`" for choice in kind) if isinstance(kind, EnumType) else ""
+    kind = parameter.type_descriptor.annotation
+    choices = (
+        ", ".join(f"`{choice}`" for choice in kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else ""
+    )
     return f"{parameter.help or ''}{f' One of {choices}.' if choices else ''}"
 
 
