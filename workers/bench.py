@@ -8,25 +8,24 @@ from typing import Any
 
 import orjson
 
-from broker.accounting.pricing import Pricing
 from broker.domain.account import Account
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.clock import Clock
 from broker.domain.job import Job
-from broker.domain.outcome import Finished, Outcome, RetryPolicy
-from broker.domain.report import Again, Conclusion, Report
+from broker.domain.outcome import RetryPolicy
+from broker.domain.provider import HeaderDialect, reconsidered
+from broker.domain.report import Again, Report
 from broker.domain.result import ResultState
-from broker.domain.usage import NO_USAGE, Usage, UsageSource
+from broker.domain.usage import UsageSource
 from broker.errors import StoreUnavailable
 from broker.feeder.window import RateMeter
 from broker.limits.charge import actual_charge, estimated_charge
 from broker.limits.estimate import Estimator
 from broker.limits.facts import request_facts
-from broker.limits.headers import openai_observations
+from broker.limits.observations import observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
-from broker.protocols.splice import with_model
-from broker.protocols.wire import WireProtocol
-from broker.redaction import redacted_body
+from broker.protocols.losses import UntranslatableRequest
+from broker.protocols.registry import codec_of
 from broker.store.claim import Claimant
 from broker.store.engine import Database
 from broker.store.finish import Finish, finish
@@ -36,7 +35,9 @@ from workers.classify import Verdict, classify
 from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
+from workers.interpreter import Interpreter, Said, refusal
 from workers.recorder import Recorder
+from workers.reporting import NEVER_SENT, Reporter, reported
 from workers.retry import TRANSIENT, account_pause, decide
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
@@ -54,9 +55,6 @@ _LEARN_EVERY = 8
 """Behind the first thousand answers, every eighth teaches the estimates enough."""
 
 Watch = Callable[[Step, Work], None]
-_NEVER_SENT = CallError(
-    error_class=ErrorClass.NEVER_SENT, scope=Scope.SAME, message="claimed, but not sent: the work was handed back"
-)
 _ABORTED = CallError(
     error_class=ErrorClass.ABORTED, scope=Scope.SAME, message="the process was told to stop at once during this call"
 )
@@ -68,16 +66,16 @@ class Bench:
     """One worker's tools. `open` holds its claimed jobs until their reports are committed."""
 
     account: Account
-    protocol: WireProtocol
+    interpreter: Interpreter
+    reporter: Reporter
     details_default_zero: bool
     """The provider documents that an absent usage detail means zero."""
-    reads_headers: bool
-    """Whether its rate-limit headers mean what OpenAI's mean."""
+    header_dialect: HeaderDialect
+    """What its rate-limit headers mean."""
     claimant: Claimant
     calls: Calls
     limiter: Limiter
     estimator: Estimator
-    pricing: Pricing
     database: Database
     recorder: Recorder
     heartbeat: Heartbeat
@@ -154,17 +152,33 @@ class Bench:
         facts = request_facts(job.body, request, model=model, batch_id=job.key.batch_id, endpoint=job.endpoint)
         charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
         self._mean = _moving(self._mean, charge)
+        said, refused = None, None
+        try:
+            said = self.interpreter.said(job, request, logical=logical, model=model)
+        except UntranslatableRequest as problem:
+            refused = refusal(problem)
         return Work(
             job=job,
             hand=hand,
             attempt_id=self.new_id(),
             model=model,
-            url=self.protocol.url(self.account.base_url, job.endpoint),
-            body=job.body if model == logical == job.route else with_model(job.body, model),
-            items=self.protocol.items_asked_for(job.endpoint, request),
+            said=said,
+            refused=refused,
             facts=facts,
             charge=charge,
         )
+
+    def go_on_with(self, work: Work, parts: tuple[bytes, ...]) -> None:
+        """Some of the answers that a claimed job takes are there: only the others are asked for."""
+        work.parts = parts
+        logical = self.model_of(work.job.route)
+        wanted = codec_of(work.job.endpoint.dialect).items_asked_for(_parsed(work.job.body)) or 1
+        try:
+            work.said = self.interpreter.said_for_the_rest(
+                work.job, max(1, wanted - len(parts)), logical=logical, model=work.model
+            )
+        except UntranslatableRequest as problem:
+            work.said, work.refused = None, refusal(problem)
 
     async def untranslatable(self, job: Job, problem: Exception) -> None:
         """The job cannot be put into the provider's words: it ends here, and no call was made."""
@@ -186,47 +200,43 @@ class Bench:
 
     async def call(self, work: Work) -> tuple[Ending, Verdict]:
         """Make the one HTTP request of this attempt, and say what its end means."""
-        if not self.may_call():
-            return NotConnected(reason=_NEVER_SENT.message), Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
+        said = work.said
+        if said is None or not self.may_call():
+            error = work.refused or NEVER_SENT
+            return NotConnected(reason=error.message), Verdict(state=AttemptState.REFUSED, error=error)
         work.sent_at = self.clock.now()
         self.watch(Step.CALLED, work)
-        ending = await self.calls.post(work.url, {CALL_ID_HEADER: work.attempt_id}, work.body)
+        ending = await self.calls.post(said.url, {CALL_ID_HEADER: work.attempt_id, **said.headers}, said.body)
         self.watch(Step.ANSWERED, work)
-        work.ended = ending, self._judged(work, ending)
+        work.ended = ending, self._judged(said, ending)
         return work.ended
 
-    def _judged(self, work: Work, ending: Ending) -> Verdict:
+    def _judged(self, said: Said, ending: Ending) -> Verdict:
         """Say what an ending means, in words that do not tell the account's key."""
-        verdict = self._classified(work, ending)
+        verdict = self._classified(said, ending)
         masking, told = self.calls.masking, verdict.request_id
         if verdict.error is None:
             masked = told if told is None else masking.text(told)
             return verdict if masked == told else replace(verdict, request_id=masked)
         if isinstance(ending, Responded) and 200 <= ending.status < 300:  # left as it was, and no answer after all
-            return self._classified(work, masking.response(ending))
+            return self._classified(said, masking.response(ending))
         return verdict
 
-    def _classified(self, work: Work, ending: Ending) -> Verdict:
-        return classify(
-            ending,
-            work.job.endpoint,
-            self.protocol,
-            items=work.items,
-            details_default_zero=self.details_default_zero,
-            now=self.clock.now(),
-        )
+    def _classified(self, said: Said, ending: Ending) -> Verdict:
+        verdict = classify(ending, said, details_default_zero=self.details_default_zero, now=self.clock.now())
+        if verdict.error is None or not self.account.facts.quirks:
+            return verdict
+        return replace(verdict, error=reconsidered(verdict.error, self.account.facts.quirks))
 
     async def settle(self, work: Work, ending: Ending, verdict: Verdict) -> bool:
         """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""
-        usage = _reported(verdict)
+        usage = reported(verdict)
         actual = actual_charge(usage, self.account.charge_mode, work.charge)
         self._pace.add(1, now=self.clock.monotonic())
         settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
         await self.limiter.settle(self.group, [settlement])
-        if (
-            self.reads_headers
-            and isinstance(ending, Responded)
-            and (seen := openai_observations(ending.headers, self.clock.now()))
+        if isinstance(ending, Responded) and (
+            seen := observations(self.header_dialect, ending.headers, self.clock.now())
         ):
             await self.limiter.observe(self.group, seen, sent_at=work.start_at)
         if verdict.error is None:
@@ -257,10 +267,10 @@ class Bench:
             work.history,
             policy=self.policy,
             random=self.random(),
-            other_account=bool(self.others(work.job.route)),
+            other_account=bool(self.others(work.job.route) - work.refused_by),
             account_works=self.health.vouched_for,
         )
-        return self._report(work, ending, verdict, outcome)
+        return self.reporter.report(work, ending, verdict, outcome)
 
     def abort(self, work: Work) -> None:
         """The process stops at once: what is known of this call is reported, else its outcome will stay unknown.
@@ -271,10 +281,10 @@ class Bench:
             self.recorder.put_nowait(self._decided(work, *work.ended))
             return
         if work.sent_at is None:
-            verdict = Verdict(state=AttemptState.REFUSED, error=_NEVER_SENT)
+            verdict = Verdict(state=AttemptState.REFUSED, error=NEVER_SENT)
         else:
             verdict = Verdict(state=AttemptState.UNKNOWN, error=_ABORTED)
-        self.recorder.put_nowait(self._closing(work, verdict, Again(in_s=0, why=ErrorClass.ABORTED)))
+        self.recorder.put_nowait(self.reporter.closing(work, verdict, Again(in_s=0, why=ErrorClass.ABORTED)))
 
     async def defect(self, work: Work, problem: Exception) -> None:
         """Our own code failed around a call: the job goes on by the rules for unknown outcomes."""
@@ -285,59 +295,9 @@ class Bench:
         await self.record(work, NotConnected(reason=message), verdict)
         await self.limiter.settle(self.group, [Settlement(reservation_id=work.attempt_id, how=Settled.USED)])
 
-    def _report(self, work: Work, ending: Ending, verdict: Verdict, outcome: Outcome) -> Report:
-        match outcome:
-            case Finished(state=state):
-                return self._closing(work, verdict, _conclusion(work, ending, verdict, state))
-            case _:
-                return self._closing(work, verdict, Again(in_s=outcome.due_in_s, why=outcome.why))
-
-    def _closing(self, work: Work, verdict: Verdict, then: Conclusion | Again) -> Report:
-        now = self.clock.now()
-        usage = self._usage(work, verdict)
-        served = verdict.answer.model if verdict.answer else None
-        paid = verdict.answer is not None or usage.source is not UsageSource.MISSING
-        cost = self.pricing.cost(self.account.name, self.model_of(work.job.route), served, usage, at=now)
-        return Report(
-            key=work.job.key,
-            number=work.number,
-            attempt_id=work.attempt_id,
-            account=self.account.name,
-            provider=self.account.provider,
-            model=work.model,
-            state=verdict.state,
-            then=then,
-            usage=usage,
-            cost=cost.amount if paid else None,
-            price_version=cost.version if paid else None,
-            error=verdict.error,
-            request_id=verdict.request_id,
-            sent_at=work.sent_at,
-            finished_at=now,
-        )
-
-    @staticmethod
-    def _usage(work: Work, verdict: Verdict) -> Usage:
-        """The reported usage; for a good answer without any, our estimate, flagged as such."""
-        usage = _reported(verdict)
-        if verdict.answer is None or usage.source is not UsageSource.MISSING:
-            return usage
-        return Usage(
-            input_tokens=round(work.charge.input_tokens),
-            output_tokens=round(work.charge.output_tokens),
-            source=UsageSource.ESTIMATED,
-        )
-
-
-def _reported(verdict: Verdict) -> Usage:
-    """What the provider says was used; it may say so in an answer that is of no use, too."""
-    if verdict.answer is not None:
-        return verdict.answer.usage
-    return verdict.error.usage if verdict.error is not None else NO_USAGE
-
 
 def _settled(verdict: Verdict) -> Settled:
-    if _reported(verdict).source is UsageSource.REPORTED:
+    if reported(verdict).source is UsageSource.REPORTED:
         return Settled.USED
     match verdict.state:
         case AttemptState.OK | AttemptState.UNKNOWN:
@@ -349,29 +309,7 @@ def _settled(verdict: Verdict) -> Settled:
             return Settled.REJECTED if sent else Settled.NOT_STARTED
 
 
-_NOT_SENT = frozenset({ErrorClass.CONNECTION, ErrorClass.NEVER_SENT})
-
-
-def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> Conclusion:
-    response = ending if isinstance(ending, Responded) else None
-    if verdict.error is None and response is not None:
-        return Conclusion(
-            state=state,
-            custom_id=work.job.custom_id,
-            status=response.status,
-            body=response.body,
-            model=verdict.answer.model if verdict.answer else None,
-        )
-    error = verdict.error or _NEVER_SENT
-    refused = response is not None and not 200 <= response.status < 300
-    return Conclusion(
-        state=state,
-        custom_id=work.job.custom_id,
-        status=response.status if response and refused else None,
-        body=redacted_body(response.body) if response and refused else None,
-        error_code=error.code or error.error_class,
-        error_message=error.message,
-    )
+_NOT_SENT = frozenset({ErrorClass.CONNECTION, ErrorClass.NEVER_SENT, ErrorClass.UNTRANSLATABLE})
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
-from broker.domain.job import Endpoint
 from broker.protocols.canonical.answer import Answer
-from broker.protocols.wire import WireProtocol
+from broker.protocols.codec import Codec
+from broker.protocols.translation import understood
 from broker.redaction import excerpt
 from workers.endings import CutOff, Ending, NotConnected, Responded
+from workers.interpreter import Said
 
 _PLAIN_ID = re.compile(r"(?:req_|chatcmpl-)?[0-9a-fA-F-]{8,64}")
 """What most providers' ids of a call look like: nothing in it can be a key."""
@@ -33,65 +34,47 @@ class Verdict:
     """The provider's own id of the call, if it gave one."""
 
 
-def classify(
-    ending: Ending,
-    endpoint: Endpoint,
-    protocol: WireProtocol,
-    *,
-    items: int | None = None,
-    details_default_zero: bool = False,
-    now: float,
-) -> Verdict:
-    """Say what an ending means.
+def classify(ending: Ending, said: Said, *, details_default_zero: bool = False, now: float) -> Verdict:
+    """Say what the ending of a call means that `said` a job.
 
-    `items`: how many choices or vectors the request asked for (`protocol.items_asked_for`).
     `details_default_zero`: the provider documents that an absent usage detail means zero. `now`: epoch seconds.
     """
     match ending:
         case Responded():
-            return _of_response(ending, endpoint, protocol, items, now, details_default_zero=details_default_zero)
+            return _of_response(ending, said, now, details_default_zero=details_default_zero)
         case NotConnected(reason=reason):
             return Verdict(state=AttemptState.REFUSED, error=_error(ErrorClass.CONNECTION, reason))
         case CutOff():
-            return _of_cut(ending, protocol, now)
+            return _of_cut(ending, said.codec, now)
         case _:
             assert_never(ending)
 
 
-def _of_response(
-    response: Responded,
-    endpoint: Endpoint,
-    protocol: WireProtocol,
-    items: int | None,
-    now: float,
-    *,
-    details_default_zero: bool,
-) -> Verdict:
+def _of_response(response: Responded, said: Said, now: float, *, details_default_zero: bool) -> Verdict:
     status, headers = response.status, response.headers
-    request_id = next((headers[name] for name in protocol.request_id_headers if name in headers), None)
+    request_id = next((headers[name] for name in said.codec.request_id_headers if name in headers), None)
     if request_id is not None and not _PLAIN_ID.fullmatch(request_id):
         request_id = excerpt(request_id, 200)
-    if not 200 <= status < 300:
-        error = protocol.error_of(status, headers, response.body, now=now)
-        return Verdict(state=_state(status), error=error, request_id=request_id)
-    understood = protocol.understand(
-        endpoint,
+    means = understood(
+        said.codec,
+        status,
+        headers,
         response.body,
-        headers=headers,
-        status=status,
-        items=items,
+        items=said.items,
+        names=said.names,
         details_default_zero=details_default_zero,
         now=now,
     )
-    if isinstance(understood, CallError):
-        return Verdict(state=AttemptState.FAILED, error=understood, request_id=request_id)
-    return Verdict(state=AttemptState.OK, answer=understood, request_id=request_id)
+    if not isinstance(means, CallError):
+        return Verdict(state=AttemptState.OK, answer=means, request_id=request_id)
+    state = AttemptState.FAILED if 200 <= status < 300 else _state(status)
+    return Verdict(state=state, error=means, request_id=request_id)
 
 
-def _of_cut(cut: CutOff, protocol: WireProtocol, now: float) -> Verdict:
+def _of_cut(cut: CutOff, codec: Codec, now: float) -> Verdict:
     if cut.status is not None and not 200 <= cut.status < 300:
         # The status line is the answer: what was cut is only its explanation.
-        error = protocol.error_of(cut.status, {}, b"", now=now)
+        error = codec.error_of(cut.status, {}, b"", now=now)
         return Verdict(state=_state(cut.status), error=error)
     if cut.too_large:
         return Verdict(

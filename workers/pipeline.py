@@ -220,7 +220,9 @@ class Pipeline:
             match answer.verdict:
                 case Verdict.GRANTED:
                     work.number, work.history = answer.number, answer.history
-                    work.refused_by, work.parts = answer.refused_by, answer.parts
+                    work.refused_by = answer.refused_by
+                    if answer.parts:
+                        bench.go_on_with(work, answer.parts)
                     bench.watch(Step.CLAIMED, work)
                     await work.hand.let_go()
                     bench.watch(Step.ACKED, work)

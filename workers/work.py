@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from broker.domain.attempt import ErrorClass
+from broker.domain.attempt import CallError, ErrorClass
 from broker.domain.job import Job
 from broker.limits.facts import RequestFacts
 from broker.limits.port import Charge
 from broker.transport.port import Delivery
 from workers.classify import Verdict
 from workers.endings import Ending
+from workers.interpreter import Said
 
 
 class Step(StrEnum):
@@ -56,17 +57,25 @@ class Work:
     attempt_id: str
     model: str
     """The name at the provider."""
-    url: str
-    body: bytes
-    items: int | None
-    """How many choices or vectors were asked for."""
+    said: Said | None
+    """In the provider's words; `None` when it cannot be said, and `refused` tells why."""
+    refused: CallError | None = None
     facts: RequestFacts
     charge: Charge
     start_at: float = 0.0
     """Monotonic seconds."""
     number: int = 0
     history: Mapping[ErrorClass, int] = field(default_factory=dict)
+    refused_by: frozenset[str] = frozenset()
+    """Accounts that have refused the job for good."""
+    parts: tuple[bytes, ...] = ()
+    """Answers that the job has already, of several that it takes, each in its producer's dialect."""
     sent_at: float | None = None
     """Seconds since the epoch."""
     ended: tuple[Ending, Verdict] | None = None
     """What the call came back with, and what that means."""
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether the provider speaks the producer's own dialect."""
+        return not self.parts and (self.said is None or self.said.translation is None)

@@ -20,6 +20,7 @@ from broker.cli.run import run
 from broker.cli.scale import scale
 from broker.cli.serve import serve
 from broker.cli.submit import submit
+from broker.cli.translate import parse, translate
 from broker.cli.usage import usage
 from broker.cli.worker import worker
 
@@ -72,6 +73,8 @@ app.command()(fleet)
 app.command()(scale)
 app.command()(serve)
 app.command()(worker)
+app.command()(translate)
+app.command()(parse)
 app.command()(init)
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(database_app, name="db")

@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from functools import cache
 
 from broker.accounting.pricing import Pricing
-from broker.catalog.lookup import find
 from broker.domain.account import Account
 from broker.domain.clock import Clock
 from broker.domain.outcome import RetryPolicy
 from broker.domain.route import Routes, model_of
 from broker.limits.estimate import Estimator
 from broker.limits.port import Limiter
-from broker.protocols.wire import protocol_named
 from broker.secrets import read_secret
 from broker.store.claim import Claimant
 from broker.store.engine import Database
+from broker.wiring.known_models import known_caps
 from workers.account_health import AccountHealth
 from workers.bench import Bench, Watch
 from workers.calls import Calls, account_headers
 from workers.effort import Effort
 from workers.heartbeat import Heartbeat
+from workers.interpreter import Interpreter
 from workers.recorder import Recorder
+from workers.reporting import Reporter
 from workers.solo import Solo
 
 
@@ -60,19 +61,23 @@ class Workshop:
     def bench(self, account: Account) -> Bench:
         """Make the bench of one account; must be called in the running loop, and its calls be closed."""
         worker_id = f"{self._process_id}-{account.name}"
-        provider = find(account.provider)
         secret = read_secret(account.secret) if account.secret else None
         others = {a.name: self._routes.of(a) for a in self._accounts if a is not account}
         return Bench(
             account=account,
-            protocol=protocol_named(account.protocol),
-            details_default_zero=provider is not None and provider.usage_details_default_zero,
-            reads_headers=provider is not None and provider.header_dialect == "openai",
+            interpreter=Interpreter(account, caps=known_caps(account)),
+            reporter=Reporter(
+                account=account,
+                pricing=self._pricing,
+                model_of=lambda route: model_of(route, account.models),
+                clock=self._clock,
+            ),
+            details_default_zero=account.facts.usage_details_default_zero,
+            header_dialect=account.facts.header_dialect,
             claimant=Claimant(worker_id=worker_id, account=account.name, provider=account.provider),
             calls=Calls(account_headers(account, secret), secret=secret, timeout_seconds=account.timeout_seconds),
             limiter=self._limiter,
             estimator=self._estimator,
-            pricing=self._pricing,
             database=self._database,
             recorder=self._recorder,
             heartbeat=Heartbeat(self._database, worker_id, account.name, self._clock),

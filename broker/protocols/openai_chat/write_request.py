@@ -185,6 +185,16 @@ def _format(wanted: Format, caps: Caps, losses: Losses) -> Iterator[tuple[str, o
     if not caps.structured_output:
         losses.sampling(wanted.path, "unsupported_field", "the target does not follow a JSON schema")
         return
+    match caps.structured_output_field:
+        case "response_format":
+            yield "response_format", {"type": "json_schema", "json_schema": _schema(wanted)}
+        case "structured_outputs":  # vLLM from 0.12 on
+            yield "structured_outputs", {"json": wanted.schema or {}}
+        case field:  # `guided_json` of older ones
+            yield field, wanted.schema or {}
+
+
+def _schema(wanted: Format) -> dict[str, object]:
     schema: dict[str, object] = {"name": wanted.name or _SCHEMA_NAME}
     if wanted.description is not None:
         schema["description"] = wanted.description
@@ -192,7 +202,7 @@ def _format(wanted: Format, caps: Caps, losses: Losses) -> Iterator[tuple[str, o
         schema["schema"] = wanted.schema
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
-    yield "response_format", {"type": "json_schema", "json_schema": schema}
+    return schema
 
 
 def _reasoning(reasoning: Reasoning, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:

@@ -148,8 +148,9 @@ def test_a_body_goes_out_as_it_was_submitted(sqlite_url: str) -> None:
     async def run() -> None:
         async with benched(sqlite_url) as rig:
             work = rig.work()
-            assert work.body is work.job.body
-            assert (work.model, work.url) == (MODEL, f"{rig.provider.base_url}/chat/completions")
+            assert work.said is not None
+            assert work.said.body is work.job.body
+            assert (work.model, work.said.url) == (MODEL, f"{rig.provider.base_url}/chat/completions")
 
     asyncio.run(run())
 
@@ -159,7 +160,8 @@ def test_the_providers_name_of_the_model_is_put_in(sqlite_url: str, route: str) 
     async def run() -> None:
         async with benched(sqlite_url, models={MODEL: "their/name"}) as rig:
             work = rig.work(route=route, body=BODY.replace(MODEL.encode(), route.encode()))
-            assert orjson.loads(work.body) == orjson.loads(BODY) | {"model": "their/name"}
+            assert work.said is not None
+            assert orjson.loads(work.said.body) == orjson.loads(BODY) | {"model": "their/name"}
 
     asyncio.run(run())
 
@@ -389,6 +391,8 @@ def test_a_body_that_our_parser_does_not_take_is_sent_as_it_is(sqlite_url: str) 
     async def run() -> None:
         async with benched(sqlite_url) as rig:
             body = b'{"model":"gpt-5-mini","messages":[],"seed":' + b"9" * 400 + b".0}"
-            assert rig.work(body=body).body == body
+            said = rig.work(body=body).said
+            assert said is not None
+            assert said.body == body
 
     asyncio.run(run())

@@ -1,6 +1,7 @@
 """What an outage of the provider changes for the calls that meet it: only what it may have caused."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -63,7 +64,8 @@ def test_a_call_without_an_answer_may_be_paid_for_during_an_outage_too(sqlite_ur
         async with server() as silent, benched(sqlite_url) as rig:
             in_an_outage(rig)
             work = rig.work()
-            work.url = silent.url
+            assert work.said is not None
+            work.said = replace(work.said, url=silent.url)
             work.history = {ErrorClass.OUTCOME_UNKNOWN: rig.bench.policy.unknown_retries}
             report = await rig.carried_out(work)
             assert report.error is not None

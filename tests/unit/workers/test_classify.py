@@ -2,10 +2,11 @@ import orjson
 import pytest
 
 from broker.domain.attempt import AttemptState, ErrorClass, Scope
-from broker.domain.job import Endpoint
-from broker.protocols.registry import OPENAI
+from broker.domain.dialect import Dialect
+from broker.protocols.registry import codec_of
 from workers.classify import Verdict, classify
 from workers.endings import CutOff, Ending, NotConnected, Responded
+from workers.interpreter import Said
 
 NOW = 1_790_000_000.0
 ANSWER = orjson.dumps(
@@ -18,7 +19,8 @@ ANSWER = orjson.dumps(
 
 
 def judged(ending: Ending, *, items: int | None = None) -> Verdict:
-    return classify(ending, Endpoint.CHAT_COMPLETIONS, OPENAI, items=items, details_default_zero=True, now=NOW)
+    said = Said(codec=codec_of(Dialect.OPENAI_CHAT), url="http://127.0.0.1", body=b"{}", items=items)
+    return classify(ending, said, details_default_zero=True, now=NOW)
 
 
 def responded(status: int, body: bytes = b"", **headers: str) -> Responded:
