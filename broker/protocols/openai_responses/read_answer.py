@@ -64,12 +64,14 @@ def _item_fault(item: object) -> str | None:
     if not isinstance(item, dict):
         return "an item of the output is no object"
     kind = item.get("type")
+    if not isinstance(kind, str):
+        return "an item of the output has no type"
     if kind == "message":
         return _message_fault(item)
     if kind in _CALLS:
         wanted = ("call_id", "name", _CALLS[kind])
         return None if all(isinstance(item.get(key), str) for key in wanted) and item["name"] else "a call is cut"
-    return None if isinstance(kind, str) else "an item of the output has no type"
+    return None
 
 
 def _message_fault(message: dict[str, Any]) -> str | None:
