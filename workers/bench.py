@@ -21,7 +21,7 @@ from broker.errors import StoreUnavailable
 from broker.feeder.window import RateMeter
 from broker.limits.charge import actual_charge, estimated_charge
 from broker.limits.estimate import Estimator
-from broker.limits.facts import request_facts
+from broker.limits.facts import Content, request_facts
 from broker.limits.observations import observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
 from broker.protocols.losses import UntranslatableRequest
@@ -31,14 +31,16 @@ from broker.store.engine import Database
 from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
 from workers.calls import CALL_ID_HEADER, Calls
+from workers.capabilities import UNKNOWN, Capabilities
 from workers.classify import Verdict, classify
 from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
-from workers.interpreter import Interpreter, Said, refusal
+from workers.interpreter import Interpreter, Said, refusal, wanted_format
 from workers.recorder import Recorder
 from workers.reporting import NEVER_SENT, Reporter, reported
 from workers.retry import TRANSIENT, account_pause, decide
+from workers.scrutiny import believed, doubt
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
@@ -93,6 +95,8 @@ class Bench:
     others: Callable[[str], frozenset[str]]
     """The other accounts that serve a route."""
     watch: Watch
+    capabilities: Capabilities = UNKNOWN
+    """What its server says of itself."""
     open: dict[str, Work] = field(default_factory=dict)
     in_flight: int = 0
     """Jobs between their claim and their report."""
@@ -208,7 +212,7 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(said.url, {CALL_ID_HEADER: work.attempt_id, **said.headers}, said.body)
         self.watch(Step.ANSWERED, work)
-        work.ended = ending, self._judged(said, ending)
+        work.ended = ending, self._scrutinised(work, said, self._judged(said, ending))
         return work.ended
 
     def _judged(self, said: Said, ending: Ending) -> Verdict:
@@ -221,6 +225,24 @@ class Bench:
         if isinstance(ending, Responded) and 200 <= ending.status < 300:  # left as it was, and no answer after all
             return self._classified(said, masking.response(ending))
         return verdict
+
+    def _scrutinised(self, work: Work, said: Said, verdict: Verdict) -> Verdict:
+        """Do not believe every success of a server that is known to answer what it did not do."""
+        checks = self.account.facts.checks
+        if verdict.answer is None or not checks:
+            return verdict
+        answer = believed(verdict.answer, checks)
+        readable = work.facts.content is not Content.IMAGE
+        error = doubt(
+            answer,
+            checks,
+            wanted=wanted_format(work.job, said),
+            expected_tokens=self.estimator.estimate(work.facts).input_tokens if readable else None,
+            context_window=self.capabilities.context_window(work.model),
+        )
+        if error is None:
+            return replace(verdict, answer=answer)
+        return replace(verdict, state=AttemptState.FAILED, answer=None, error=error)
 
     def _classified(self, said: Said, ending: Ending) -> Verdict:
         verdict = classify(ending, said, details_default_zero=self.details_default_zero, now=self.clock.now())

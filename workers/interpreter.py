@@ -11,10 +11,11 @@ from broker.domain.dialect import Dialect, spoken
 from broker.domain.job import Job
 from broker.domain.loss import Loss, LossClass
 from broker.protocols.canonical.answer import Answer
+from broker.protocols.canonical.request import Format, Request
 from broker.protocols.choices import joined, with_choices
 from broker.protocols.codec import Codec, Json
 from broker.protocols.exact_json import exact, written
-from broker.protocols.losses import UntranslatableRequest
+from broker.protocols.losses import MalformedRequest, UntranslatableRequest
 from broker.protocols.registry import codec_of
 from broker.protocols.translation import (
     Translation,
@@ -120,6 +121,19 @@ def heard(job: Job, answer: Answer | CallError, earlier: Sequence[bytes] = ()) -
         there = [parse_response(dialect, 200, {}, body, details_default_zero=False) for body in earlier]
         answer = joined([*(each for each in there if isinstance(each, Answer)), answer])
     return written(render_response(answer, dialect=dialect, request=request if isinstance(request, dict) else None))
+
+
+def wanted_format(job: Job, said: Said) -> Format | None:
+    """The form that an answer must have, if its producer asked for one."""
+    if said.translation is not None:
+        return said.translation.format
+    if b"json" not in job.body:
+        return None
+    try:
+        request = codec_of(job.endpoint.dialect).read_request(cast("Json", exact(job.body)))
+    except (MalformedRequest, ValueError):
+        return None  # whoever answers it knows better than we do
+    return request.format if isinstance(request, Request) else None
 
 
 def refusal(refused: UntranslatableRequest) -> CallError:
