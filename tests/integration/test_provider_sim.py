@@ -1,104 +1,20 @@
-"""The simulated provider over real HTTP: on loopback, on a free port, with a clock that tests move."""
+"""The simulated provider's accounts and books: keys, limits, slots, ledger, pages."""
 
 import asyncio
 import base64
 import json
-import signal
 import struct
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
-import uvloop
 
 from broker.testing.manual_clock import ManualClock
+from tests.simulators import DEADLINE_S, Body, Caller, a_chat, always, until, with_sim
 from workers.provider_sim.answers import expected_embedding, expected_text
 from workers.provider_sim.config import SimConfig
 from workers.provider_sim.server import ProviderSim
-
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
-Body = dict[str, Any]
-
-
-def lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-class Caller:
-    """A client of one simulator."""
-
-    def __init__(self, sim: ProviderSim, clock: ManualClock, session: aiohttp.ClientSession) -> None:
-        self.sim = sim
-        self.clock = clock
-        self.session = session
-
-    async def post(self, body: Body | bytes, *, key: str = "sim", path: str = "/v1/chat/completions") -> "Got":
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {key}", "X-Client-Request-Id": "attempt-1"}
-        async with self.session.post(self.sim.url + path, data=raw, headers=headers) as response:
-            return Got(response.status, lowered(response.headers), await response.read())
-
-    async def get(self, path: str, key: str = "sim") -> "Got":
-        headers = {"Authorization": f"Bearer {key}"}
-        async with self.session.get(self.sim.url + path, headers=headers) as response:
-            return Got(response.status, lowered(response.headers), await response.read())
-
-    def outcomes(self) -> list[str]:
-        return [row.outcome for row in self.sim.ledger]
-
-
-class Got:
-    """A response that was read to its end."""
-
-    def __init__(self, status: int, headers: dict[str, str], raw: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.raw = raw
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.raw)
-
-    @property
-    def error(self) -> Body:
-        error: Body = self.json["error"]
-        return error
-
-
-def a_chat(text: str = "hello", **fields: object) -> Body:
-    return {"model": "gpt-5-mini", "messages": [{"role": "user", "content": text}], **fields}
-
-
-def with_sim(check: Callable[[Caller], Awaitable[None]], *, on_uvloop: bool = False, **config: object) -> None:
-    """Run `check` against a simulator; every call gets a connection of its own."""
-
-    async def run() -> None:
-        clock = ManualClock()
-        async with asyncio.timeout(DEADLINE_S), ProviderSim(SimConfig.model_validate(config), clock=clock) as sim:
-            connector = aiohttp.TCPConnector(force_close=True)
-            async with aiohttp.ClientSession(connector=connector) as session:
-                await check(Caller(sim, clock, session))
-
-    if on_uvloop:
-        uvloop.run(run())
-    else:
-        asyncio.run(run())
-
-
-def always(kind: str, **faults: object) -> Body:
-    return {"probability": {kind: 1.0}, **faults}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; the test's deadline bounds it."""
-    while not condition():  # noqa: ASYNC110 - the event is inside the simulator, which must not know of tests
-        await asyncio.sleep(0)
 
 
 def test_a_chat_answer_derives_from_its_prompt_and_is_in_the_ledger() -> None:
@@ -155,7 +71,7 @@ def test_floats_and_base64_are_the_same_embedding() -> None:
         (a_chat(), "nobody", "/v1/chat/completions", 401, "invalid_api_key"),
         (b"{", "sim", "/v1/chat/completions", 400, None),
         (a_chat(model="other"), "sim", "/v1/chat/completions", 404, "model_not_found"),
-        (a_chat(), "sim", "/v1/responses", 404, None),
+        (a_chat(), "sim", "/v1/completions", 404, None),
         (a_chat(), "sim", "/sim/stats", 405, "method_not_supported"),
     ],
 )
@@ -207,150 +123,6 @@ def test_slots_are_held_while_a_call_runs_and_freed_when_its_client_goes() -> No
         assert caller.outcomes() == ["aborted", "complete"]
 
     with_sim(check, keys=[{"name": "sim", "concurrency": 1}], latency={"first_token_s": 5.0})
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "code"),
-    [
-        ("rate_limited", 429, "rate_limit_exceeded"),
-        ("rate_limited_no_hint", 429, "rate_limit_exceeded"),
-        ("quota_exhausted", 429, "insufficient_quota"),
-        ("server_error", 500, None),
-        ("bad_gateway", 502, None),
-        ("unavailable", 503, None),
-        ("overloaded", 503, "server_is_overloaded"),
-        ("site_overloaded", 529, "overloaded"),
-    ],
-)
-def test_an_error_fault_answers_with_its_status_and_is_not_paid(kind: str, status: int, code: str | None) -> None:
-    async def check(caller: Caller) -> None:
-        got = await caller.post(a_chat())
-        assert got.status == status
-        assert ("retry-after" in got.headers) == (kind == "rate_limited")
-        if code is not None:
-            assert got.error["code"] == code
-        assert len(caller.sim.ledger) == 0
-        assert caller.sim.stats()["faults"] == {kind: 1}
-
-    with_sim(check, faults=always(kind))
-
-
-@pytest.mark.parametrize("is_paid", [False, True])
-@pytest.mark.parametrize("kind", ["html_page", "error_object", "empty_body", "wrong_shape"])
-def test_a_malformed_fault_says_200_and_is_no_answer(kind: str, is_paid: bool) -> None:
-    async def check(caller: Caller) -> None:
-        got = await caller.post(a_chat())
-        assert got.status == 200
-        assert b"choices" not in got.raw
-        assert caller.outcomes() == ([kind] if is_paid else [])
-
-    with_sim(check, faults=always(kind, also_paid=[kind] if is_paid else []))
-
-
-@pytest.mark.parametrize("faults", [{}, always("hang")])
-def test_a_body_nested_too_deeply_is_refused_and_holds_no_slot(faults: Body) -> None:
-    async def check(caller: Caller) -> None:
-        tools = b"[" * 500 + b"]" * 500
-        raw = json.dumps(a_chat(tools=[])).encode().replace(b'"tools": []', b'"tools": ' + tools)
-        for _ in range(2):
-            assert (await caller.post(raw)).status == 400
-        stats: Any = caller.sim.stats()
-        assert (stats["in_flight"], stats["keys"]["sim"]["in_flight"]) == (0, 0)
-
-    with_sim(check, faults=faults, keys=[{"name": "sim", "concurrency": 1}])
-
-
-def test_a_client_that_goes_while_sending_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
-    async def check(caller: Caller) -> None:
-        port = int(caller.sim.url.rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        await until(lambda: caller.sim.stats()["requests"] == 1)
-        writer.transport.abort()
-        assert (await caller.post(a_chat())).status == 200
-        assert caller.sim.stats()["paid"] == 1
-
-    with_sim(check)
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize("on_uvloop", [False, True])
-@pytest.mark.parametrize(("kind", "outcomes"), [("reset_before", []), ("reset_after", ["reset_after"])])
-def test_a_reset_is_a_tcp_reset_and_paid_only_after_generating(kind: str, outcomes: list[str], on_uvloop: bool) -> None:
-    async def check(caller: Caller) -> None:
-        port = int(caller.sim.url.rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        raw = json.dumps(a_chat()).encode()
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sim\r\nContent-Length: {len(raw)}"
-        )
-        writer.write(head.encode() + b"\r\n\r\n" + raw)
-        with pytest.raises(ConnectionResetError):
-            await reader.read()
-        writer.close()
-        assert caller.outcomes() == outcomes
-
-    with_sim(check, on_uvloop=on_uvloop, faults=always(kind))
-
-
-@pytest.mark.parametrize("on_uvloop", [False, True])
-def test_a_cut_body_ends_before_its_announced_length_and_is_paid(on_uvloop: bool) -> None:
-    async def check(caller: Caller) -> None:
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await caller.post(a_chat())
-        assert caller.outcomes() == ["cut_body"]
-
-    with_sim(check, on_uvloop=on_uvloop, faults=always("cut_body"))
-
-
-@pytest.mark.parametrize(("also_paid", "outcomes"), [(["hang"], ["hang"]), ([], [])])
-def test_a_hang_lasts_until_the_client_goes(also_paid: list[str], outcomes: list[str]) -> None:
-    async def check(caller: Caller) -> None:
-        async with asyncio.TaskGroup() as group:
-            call = group.create_task(caller.post(a_chat()))
-            await until(lambda: caller.sim.stats()["in_flight"] == 1)
-            call.cancel()
-        await until(lambda: caller.sim.stats()["in_flight"] == 0)
-        assert caller.outcomes() == outcomes
-
-    with_sim(check, faults=always("hang", also_paid=also_paid))
-
-
-def test_a_slow_drip_is_the_right_answer_byte_by_byte() -> None:
-    async def check(caller: Caller) -> None:
-        async with asyncio.TaskGroup() as group:
-            call = group.create_task(caller.post(a_chat("drip")))
-            sent = 0
-            while not call.done():
-                if caller.clock.sleepers:
-                    caller.clock.advance(1.0)
-                    sent += 1
-                await asyncio.sleep(0)
-        assert call.result().json["choices"][0]["message"]["content"] == expected_text("drip")
-        assert sent == len(call.result().raw)
-        assert caller.outcomes() == ["complete"]
-
-    with_sim(check, faults=always("slow_drip"))
-
-
-def test_a_drip_that_the_client_leaves_is_aborted() -> None:
-    async def check(caller: Caller) -> None:
-        async with asyncio.TaskGroup() as group:
-            call = group.create_task(caller.post(a_chat()))
-            await until(lambda: caller.clock.sleepers == 1)
-            call.cancel()
-        await until(lambda: caller.sim.stats()["in_flight"] == 0)
-        assert caller.outcomes() == ["aborted"]
-
-    with_sim(check, faults=always("slow_drip"))
-
-
-def test_a_capped_fault_lets_the_retry_through_whatever_the_account_calls_the_model() -> None:
-    async def check(caller: Caller) -> None:
-        assert (await caller.post(a_chat(model="one"))).status == 500
-        assert (await caller.post(a_chat(model="two"))).status == 200
-
-    with_sim(check, faults=always("server_error", at_most_per_request={"server": 1}))
 
 
 def test_the_same_seed_repeats_the_same_run() -> None:
@@ -444,51 +216,3 @@ def test_stopping_ends_calls_in_progress() -> None:
         assert sim.stats()["in_flight"] == 0
 
     asyncio.run(run())
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "workers.provider_sim", *arguments]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_process_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    ready = tmp_path / "ready"
-    arguments = command("--port", "0", "--key", "a=600", "--ready-file", str(ready))
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            line = process.stdout.readline()
-            assert ready.read_text().strip() in line
-            process.send_signal(number)
-            # Not communicate(): it would miss what readline has buffered.
-            output, errors = process.stdout.read(), process.stderr.read()
-            process.wait(DEADLINE_S)
-        finally:
-            process.kill()
-    assert process.returncode == 0
-    assert errors == ""
-    assert "base_url" in output
-
-
-def test_the_process_names_a_wrong_key_and_starts_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "sim.toml"
-    path.write_text('[[keys]]\nname = "a"\nrpm = 5\n')
-    done = subprocess.run(
-        command("--config", str(path)), cwd=ROOT, capture_output=True, text=True, check=False, timeout=DEADLINE_S
-    )
-    assert done.returncode == 2
-    assert "keys.0.rpm: unknown key" in done.stderr
-
-
-def test_a_port_that_is_taken_is_an_error_not_a_trace() -> None:
-    async def check(caller: Caller) -> None:
-        port = caller.sim.url.rpartition(":")[2]
-        process = await asyncio.create_subprocess_exec(
-            *command("--port", port), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        _, errors = await process.communicate()
-        assert process.returncode == 2
-        assert b"Traceback" not in errors
-
-    with_sim(check)

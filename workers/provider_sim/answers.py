@@ -4,6 +4,12 @@ import math
 import struct
 from hashlib import blake2b
 
+import orjson
+from pydantic import JsonValue
+
+from workers.provider_sim.instances import instance
+from workers.provider_sim.schemas import NotFollowed
+
 _LABELS = ("positive", "negative", "neutral", "mixed", "question", "complaint", "praise", "other")
 _BYTES_PER_TOKEN = 4
 
@@ -24,6 +30,36 @@ def expected_text(prompt_text: str) -> str:
     Looks like `neutral [9f86d081884c7d65]`: a label, and proof of the prompt.
     """
     return text_from(digest_of(prompt_text))
+
+
+def expected_json(prompt_text: str, schema: JsonValue) -> JsonValue:
+    """Return the one answer to a prompt that asks for JSON under `schema`, `None` where it names no schema.
+
+    Raises `NotFollowed` where the simulator cannot make one.
+    """
+    text = expected_text(prompt_text)
+    return {"answer": text} if schema is None else instance(schema, digest=digest_of(prompt_text), proof=text)
+
+
+def expected_arguments(prompt_text: str, schema: JsonValue, nth: int = 0) -> dict[str, JsonValue]:
+    """Return the arguments of the nth call, counted from 0, that answers a prompt; `schema` is that of the tool.
+
+    Raises `NotFollowed` where the simulator cannot make them.
+    """
+    if schema is None or schema == {}:
+        return {}
+    made = expected_json(prompt_text if nth == 0 else f"{prompt_text}\n#{nth}", schema)
+    if not isinstance(made, dict):
+        raise NotFollowed("the arguments of a tool must be an object")
+    return made
+
+
+def json_text(value: JsonValue) -> str:
+    """Return JSON as answers carry it inside a text; raises `NotFollowed` where JSON cannot say it."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        raise NotFollowed("the schema asks for a value that JSON cannot say") from None
 
 
 def expected_embedding(text: str, dimensions: int) -> list[float]:

@@ -22,6 +22,9 @@ from workers.provider_sim.fault_kinds import MAY_BE_PAID, NAMES, Family, FaultKi
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Probability
 RetryHint = Literal["both", "retry-after", "retry-after-ms", "body", "none"]
+RevokedForm = Literal["unknown", "forbidden"]
+ExhaustedForm = Literal["spend_limit", "credit_balance"]
+Engine = Literal["vllm", "llama.cpp", "ollama", "tgi", "sglang"]
 
 
 class Section(BaseModel):
@@ -51,16 +54,21 @@ class KeyConfig(Section):
     rejected_requests_count: bool = False
     retry_hint: RetryHint = "both"
     revoked_after_s: NonNegativeFloat | None = None
-    """Seconds since the start from which the key answers 401."""
+    """Seconds since the start from which the key is refused."""
     revoked_after_calls: Annotated[int, Field(ge=0)] | None = None
-    """Admitted calls after which the key answers 401."""
+    """Admitted calls after which the key is refused."""
+    revoked_form: RevokedForm = "unknown"
+    """How a revoked key is refused: as one that nobody knows, or as one that may not do this."""
     exhausted_after_s: NonNegativeFloat | None = None
-    """Seconds since the start from which the key answers 429 `insufficient_quota`."""
+    """Seconds since the start from which the account's money is spent."""
     exhausted_after_calls: Annotated[int, Field(ge=0)] | None = None
+    """Admitted calls after which the account's money is spent."""
+    exhausted_form: ExhaustedForm = "spend_limit"
+    """Whether a limit on spending was reached or prepaid credit is gone."""
 
     @property
     def material(self) -> str:
-        """The bearer token of this key."""
+        """What a client sends as its key."""
         return self.name if self.secret is None else self.secret.get_secret_value()
 
 
@@ -87,6 +95,8 @@ class UsageConfig(Section):
 
     cached_share: Share = 0.0
     """Share of the input tokens that is reported as read from a cache."""
+    cache_written_share: Share = 0.0
+    """Share of the input tokens that is reported as written to a cache, of what was not read from it."""
     reasoning_share: Share = 0.0
     """Share of the output tokens that is reported as reasoning."""
 
@@ -114,6 +124,32 @@ class FaultsConfig(Section):
         return self
 
 
+class SelfHostedConfig(Section):
+    """How a server behaves that people run themselves; by default nothing differs."""
+
+    engine: Engine | None = None
+    """Whose pages of facts are served."""
+    version: str | None = None
+    """What the engine says its version is; one that it had when not given."""
+    slots: Whole = 4
+    """How many calls the engine says it runs at once."""
+    context_window: Whole | None = None
+    """Tokens that a request and its answer may have together."""
+    truncate: bool = False
+    """A request that is too long loses its front without a word, where it would be refused."""
+    usage: Literal["reported", "missing"] = "reported"
+    tool_arguments: Literal["valid", "unparsable"] = "valid"
+    """Unparsable: their text is cut in half."""
+    schemas: Literal["followed", "ignored"] = "followed"
+    """Ignored: prose where JSON was asked for."""
+
+    @model_validator(mode="after")
+    def _has_a_window_to_cut_at(self) -> Self:
+        if self.truncate and self.context_window is None:
+            raise ValueError("truncate needs a context_window")
+        return self
+
+
 class SimConfig(Section):
     """A whole simulated provider."""
 
@@ -131,6 +167,7 @@ class SimConfig(Section):
     output: OutputConfig = OutputConfig()
     usage: UsageConfig = UsageConfig()
     faults: FaultsConfig = FaultsConfig()
+    self_hosted: SelfHostedConfig = SelfHostedConfig()
 
     @model_validator(mode="after")
     def _keys_differ(self) -> Self:

@@ -4,23 +4,25 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-import orjson
 from aiohttp.web import BaseRequest, StreamResponse
-from pydantic import JsonValue
 
 from broker.domain.clock import Clock
-from workers.provider_sim import delivery, openai_errors
+from workers.provider_sim import delivery
 from workers.provider_sim.books import Books, KeyState
-from workers.provider_sim.call import Call, ChatCall, Generated, Refused, Reply, generate
-from workers.provider_sim.chance import NEUTRAL, Chance, identity_of
+from workers.provider_sim.call import Call, Refused, Reply, TextCall
+from workers.provider_sim.chance import NEUTRAL, Chance
 from workers.provider_sim.config import SimConfig
 from workers.provider_sim.delivery import Ending
 from workers.provider_sim.fault_kinds import FaultKind
 from workers.provider_sim.gate import Need
+from workers.provider_sim.generation import Generated, generate
 from workers.provider_sim.ledger import Begun, request_id
-from workers.provider_sim.openai import CLIENT_REQUEST_ID, Endpoint, render
-from workers.provider_sim.openai_requests import read_object
+from workers.provider_sim.models import revoked
+from workers.provider_sim.proxy import fault_reply
+from workers.provider_sim.understanding import understood
+from workers.provider_sim.vendor import Endpoint, Issue, model_in, read_object
 
+CLIENT_REQUEST_ID = "X-Client-Request-Id"
 LARGEST_BODY = 64 * 1024 * 1024
 
 
@@ -30,6 +32,8 @@ class Visit:
 
     request: BaseRequest
     endpoint: Endpoint
+    model: str | None
+    """That of the path, `None` where it is in the body."""
     books: Books
     key: KeyState
     number: int
@@ -55,23 +59,27 @@ class Desk:
         self._at_work: set[asyncio.Task[object]] = set()
         self._is_stopping = False
 
-    async def serve(self, request: BaseRequest, endpoint: Endpoint, books: Books) -> StreamResponse:
-        """Answer one request, or fail it as configured."""
+    async def serve(self, request: BaseRequest, endpoint: Endpoint, model: str | None, books: Books) -> StreamResponse:
+        """Answer one request, or fail it as configured; `model` is that of the path, where it names one."""
         books.requests += 1
         number = books.requests
         raw = await _body(request)
-        key = books.keys.get(bearer(request))
+        vendor = endpoint.vendor
+        secret = vendor.headers.key_of(request)
+        key = books.keys.get(secret)
         if key is None:
             books.strangers += 1
-            response, _ = await delivery.whole(request, openai_errors.bad_key(), _headers(number, 0.0))
+            stranger = vendor.headers.signed(vendor.errors.bad_key(is_given=bool(secret)), request_id(number))
+            headers = vendor.headers.of_answer(request_id(number), 0.0)
+            response, _ = await delivery.whole(request, stranger, headers)
             return response
         key.counters.requests += 1
-        visit = Visit(request=request, endpoint=endpoint, books=books, key=key, number=number)
+        visit = Visit(request=request, endpoint=endpoint, model=model, books=books, key=key, number=number)
         try:
             admitted = self._admit(visit, raw)
         except Refused as refused:
             key.counters.rejected[refused.cause] += 1
-            return await _send(visit, refused.reply)
+            return await self._send(visit, refused.reply)
         # Nothing may be awaited between the admission and this point, or a cancellation would leak the slot.
         task = asyncio.current_task()
         try:
@@ -94,24 +102,25 @@ class Desk:
 
     def _admit(self, visit: Visit, raw: bytes | None) -> Admitted:
         """Check everything that comes before the work, and take a slot; raises `Refused`, and then holds none."""
-        key, books = visit.key, visit.books
+        key, books, vendor = visit.key, visit.books, visit.endpoint.vendor
         now = books.now()
         if key.is_revoked(now):
-            raise Refused("revoked", openai_errors.bad_key())
+            raise Refused("revoked", revoked(vendor, key.config))
         if raw is None:
-            raise Refused("too_large", openai_errors.invalid("Request body is too large.", status=413))
-        body = read_object(raw)
-        model = str(body["model"])
+            raise Refused("too_large", vendor.errors.too_large())
+        body = read_object(raw, vendor.errors)
+        model = model_in(body, vendor.errors) if visit.model is None else visit.model
         if self._config.models and model not in self._config.models:
-            raise Refused("unknown_model", openai_errors.no_such_model(model))
-        call, identity = _understood(visit, body)
+            raise Refused("unknown_model", vendor.errors.no_such_model(model))
+        call, identity = understood(
+            visit.endpoint, model, body, visit.request.headers, self._config, is_random=books.is_random
+        )
         if key.is_exhausted(now):
-            raise Refused("quota_exhausted", openai_errors.quota_exhausted())
+            raise Refused("quota_exhausted", vendor.errors.exhausted(key.config.exhausted_form, model))
         need = _need(call)
         denial = key.gate.admit(need, now)
         if denial is not None:
-            reply = openai_errors.denied(denial, model, key.config.name, key.config.retry_hint)
-            raise Refused(str(denial.limit), reply)
+            raise Refused(str(denial.limit), vendor.errors.denied(denial, model, key.config))
         books.enter(key, now)
         chance, fault = NEUTRAL, None
         if books.is_random:
@@ -131,7 +140,7 @@ class Desk:
             await _forever()
         if fault is FaultKind.RESET_BEFORE:
             return delivery.reset(visit.request)
-        return await _send(visit, self._fault_reply(admitted, fault))
+        return await self._send(visit, self._fault_reply(admitted, fault))
 
     async def _generate(self, admitted: Admitted) -> StreamResponse:
         """Run a paid call: in the ledger before anything else happens, and finished there however it ends."""
@@ -143,8 +152,8 @@ class Desk:
             seconds = self._latency(generated, admitted.chance)
             if seconds > 0:
                 await self._clock.sleep(seconds)
-            body = render(call, generated, number=visit.number, created=int(self._clock.now()))
-            headers = _headers(visit.number, seconds) | _limits(visit)
+            body = visit.endpoint.render(call, generated, self._issue(visit))
+            headers = self._headers(visit, seconds)
             response, outcome = await self._deliver(admitted, Reply(status=200, body=body), headers)
         except asyncio.CancelledError:
             if self._is_stopping:
@@ -177,18 +186,33 @@ class Desk:
 
     def _fault_reply(self, admitted: Admitted, fault: FaultKind) -> Reply:
         """Return the response of a fault that has one."""
-        model, key = admitted.call.model, admitted.visit.key.config.name
-        match fault:
-            case FaultKind.RATE_LIMITED:
-                return openai_errors.rate_limited(model, key, self._config.faults.retry_after_s)
-            case FaultKind.RATE_LIMITED_NO_HINT:
-                return openai_errors.rate_limited(model, key, None)
-            case FaultKind.QUOTA_EXHAUSTED:
-                return openai_errors.quota_exhausted()
-        reply = openai_errors.server_fault(fault) or openai_errors.malformed(fault, model)
+        visit, model = admitted.visit, admitted.call.model
+        if fault is FaultKind.ERROR_OBJECT:
+            return Reply(status=200, body=visit.endpoint.failed(model, self._issue(visit)))
+        retry_after_s = self._config.faults.retry_after_s
+        reply = fault_reply(fault, model, visit.key.config, visit.endpoint.vendor.errors, retry_after_s)
         if reply is None:
             raise AssertionError(f"{fault} has no reply")
         return reply
+
+    def _issue(self, visit: Visit) -> Issue:
+        return Issue(
+            number=visit.number,
+            request_id=request_id(visit.number),
+            created=int(self._clock.now()),
+            says_usage=self._config.self_hosted.usage == "reported",
+        )
+
+    def _headers(self, visit: Visit, seconds: float) -> dict[str, str]:
+        headers, levels = visit.endpoint.vendor.headers, visit.key.gate.levels(visit.books.now())
+        own = headers.of_answer(request_id(visit.number), seconds)
+        return own | headers.of_limits(levels, self._clock.now()) if levels else own
+
+    async def _send(self, visit: Visit, reply: Reply) -> StreamResponse:
+        """Send a reply that nobody pays for."""
+        signed = visit.endpoint.vendor.headers.signed(reply, request_id(visit.number))
+        response, _ = await delivery.whole(visit.request, signed, self._headers(visit, 0.0))
+        return response
 
     def _latency(self, generated: Generated, chance: Chance) -> float:
         model = self._config.latency
@@ -196,12 +220,6 @@ class Desk:
         if seconds == 0 or model.sigma == 0:
             return seconds
         return seconds * math.exp(model.sigma * chance.latency - model.sigma**2 / 2)
-
-
-def bearer(request: BaseRequest) -> str:
-    """Return the key a request carries, empty when it carries none."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 async def _body(request: BaseRequest) -> bytes | None:
@@ -217,19 +235,8 @@ async def _body(request: BaseRequest) -> bytes | None:
     return b"".join(chunks)
 
 
-def _understood(visit: Visit, body: dict[str, JsonValue]) -> tuple[Call, int]:
-    """Return the call and the identity of its request; raises `Refused`."""
-    try:
-        identity = identity_of(visit.endpoint.path, body) if visit.books.is_random else 0
-        return visit.endpoint.read(body), identity
-    except orjson.JSONEncodeError:
-        # The parser takes deeper nesting than the writer.
-        too_deep = openai_errors.invalid("The JSON body of your request is nested too deeply.")
-        raise Refused("invalid_request", too_deep) from None
-
-
 def _need(call: Call) -> Need:
-    if isinstance(call, ChatCall):
+    if isinstance(call, TextCall):
         maximum = call.max_output_tokens
         return Need(
             input_tokens=call.input_tokens,
@@ -252,24 +259,6 @@ def _begun(visit: Visit, call: Call, generated: Generated) -> Begun:
         reasoning_tokens=generated.reasoning_tokens,
         started_at=visit.books.now(),
     )
-
-
-def _headers(number: int, seconds: float) -> dict[str, str]:
-    return {
-        "x-request-id": request_id(number),
-        "openai-processing-ms": str(round(seconds * 1000)),
-        "openai-version": "2020-10-01",
-    }
-
-
-def _limits(visit: Visit) -> dict[str, str]:
-    return openai_errors.limit_headers(visit.key.gate.levels(visit.books.now()))
-
-
-async def _send(visit: Visit, reply: Reply) -> StreamResponse:
-    """Send a reply that nobody pays for."""
-    response, _ = await delivery.whole(visit.request, reply, _headers(visit.number, 0.0) | _limits(visit))
-    return response
 
 
 async def _forever() -> None:

@@ -7,13 +7,16 @@ from aiohttp.web import BaseRequest, Response, Server, ServerRunner, StreamRespo
 from pydantic import JsonValue
 
 from broker.domain.clock import Clock, SystemClock
-from workers.provider_sim import openai_answers, openai_errors, pages
+from workers.provider_sim import models, pages
+from workers.provider_sim.anthropic import endpoints as anthropic
 from workers.provider_sim.books import Books
-from workers.provider_sim.call import JSON, Reply
+from workers.provider_sim.call import Reply
 from workers.provider_sim.config import SimConfig
-from workers.provider_sim.desk import Desk, bearer
+from workers.provider_sim.desk import Desk
+from workers.provider_sim.gemini import endpoints as gemini
 from workers.provider_sim.ledger import Ledger
-from workers.provider_sim.openai import MODELS_PATH, endpoints
+from workers.provider_sim.openai import endpoints as openai
+from workers.provider_sim.self_hosted.pages import page as engine_page
 
 _BACKLOG = 1024
 _STOP_S = 0.1
@@ -37,7 +40,8 @@ class ProviderSim:
         self._clock = clock or SystemClock()
         self._books = Books(self.config, self._clock)
         self._desk = Desk(self.config, self._clock)
-        self._endpoints = endpoints(self.config.embedding_dimensions)
+        self._endpoints = openai.endpoints(self.config.embedding_dimensions) | anthropic.endpoints()
+        self._gemini = gemini.Paths(self.config.embedding_dimensions)
         self._runner: ServerRunner | None = None
         self._port = 0
 
@@ -49,7 +53,7 @@ class ProviderSim:
 
     @property
     def base_url(self) -> str:
-        """What an account's `base_url` should say."""
+        """What an account's `base_url` should say for the protocols of OpenAI; for the others it is `url`."""
         return f"{self.url}/v1"
 
     @property
@@ -88,20 +92,29 @@ class ProviderSim:
             await self._runner.cleanup()
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
-        endpoint = self._endpoints.get(request.path)
+        path = request.path
+        endpoint, model = self._endpoints.get(path), None
+        if endpoint is None and (found := self._gemini.find(path)) is not None:
+            endpoint, model = found
         if endpoint is not None and request.method == "POST":
-            return await self._desk.serve(request, endpoint, self._books)
-        if request.path in _OWN_PAGES:
+            return await self._desk.serve(request, endpoint, model, self._books)
+        if path in _OWN_PAGES:
             return await self._own_page(request)
-        if request.path == MODELS_PATH or request.path.startswith(f"{MODELS_PATH}/"):
-            return self._models(request)
         if endpoint is not None:
-            return _response(_wrong_method(request))
-        return _response(openai_errors.invalid(f"Invalid URL ({request.method} {request.path})", status=404))
+            return _response(endpoint.vendor.errors.wrong_method(request.method, path))
+        return _response(self._page(request))
+
+    def _page(self, request: BaseRequest) -> Reply:
+        """Answer what costs nothing, or say that it does not exist."""
+        books = self._books
+        served = self.config.models or models.DEFAULT_MODELS
+        reply = engine_page(request.method, request.path, self.config.self_hosted, served, books.in_flight)
+        reply = reply or models.page(request, self.config, books)
+        return reply or models.vendor_of(request).errors.no_such_path(request.method, request.path)
 
     async def _own_page(self, request: BaseRequest) -> StreamResponse:
         if request.method != _OWN_PAGES[request.path]:
-            return _response(_wrong_method(request))
+            return _response(openai.OPENAI.errors.wrong_method(request.method, request.path))
         match request.path:
             case "/sim/ledger":
                 return await pages.ledger(request, self._books)
@@ -112,27 +125,6 @@ class ProviderSim:
                 return pages.was_reset()
             case _:
                 return pages.health()
-
-    def _models(self, request: BaseRequest) -> Response:
-        key = self._books.keys.get(bearer(request))
-        if key is None or key.is_revoked(self._books.now()):
-            return _response(openai_errors.bad_key())
-        if request.method != "GET":
-            return _response(_wrong_method(request))
-        created = int(self._books.opened_at)
-        name = request.path.removeprefix(MODELS_PATH).removeprefix("/")
-        if not name:
-            body = openai_answers.model_list(self.config.models, created)
-        elif self.config.models and name not in self.config.models:
-            return _response(openai_errors.no_such_model(name))
-        else:
-            body = openai_answers.one_model(name, created)
-        return Response(body=body, content_type=JSON)
-
-
-def _wrong_method(request: BaseRequest) -> Reply:
-    message = f"Not allowed to {request.method} on {request.path}"
-    return openai_errors.invalid(message, code="method_not_supported", status=405)
 
 
 def _response(reply: Reply) -> Response:

@@ -1,8 +1,10 @@
 import orjson
 import pytest
 
+from workers.provider_sim.config import KeyConfig
 from workers.provider_sim.gate import Denial, Level, Limit
-from workers.provider_sim.openai_errors import denied, go_duration, limit_headers
+from workers.provider_sim.openai.errors import denied
+from workers.provider_sim.openai.headers import go_duration, of_limits
 
 DENIAL = Denial(limit=Limit.TOKENS, allowed=1000, used=950, requested=100, wait_s=3.0001)
 
@@ -27,7 +29,7 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
 
 
 def test_a_denial_says_limit_used_requested_and_when_to_try_again() -> None:
-    reply = denied(DENIAL, "m", "a", "both")
+    reply = denied(DENIAL, "m", KeyConfig(name="a"))
     error = orjson.loads(reply.body)["error"]
     assert reply.status == 429
     assert (
@@ -47,14 +49,14 @@ def test_a_denial_says_limit_used_requested_and_when_to_try_again() -> None:
     ],
 )
 def test_a_key_gives_as_much_of_a_hint_as_configured(hint: str, headers: dict[str, str], in_message: bool) -> None:
-    reply = denied(DENIAL, "m", "a", hint)  # type: ignore[arg-type]  # parametrised over the literal's values
+    reply = denied(DENIAL, "m", KeyConfig.model_validate({"name": "a", "retry_hint": hint}))
     assert reply.headers == headers
     assert (b"Please try again" in reply.body) == in_message
 
 
 def test_a_call_that_never_fits_says_that_it_is_too_large() -> None:
     never = Denial(limit=Limit.TOKENS, allowed=10, used=0, requested=100, wait_s=None, never=True)
-    reply = denied(never, "m", "a", "both")
+    reply = denied(never, "m", KeyConfig(name="a"))
     assert b"Request too large" in reply.body
     assert not reply.headers
 
@@ -64,7 +66,7 @@ def test_headers_tell_requests_and_combined_tokens_only() -> None:
         Level(limit=Limit.REQUESTS, allowed=5000, remaining=4999, reset_s=0.012),
         Level(limit=Limit.INPUT_TOKENS, allowed=1, remaining=1, reset_s=0),
     ]
-    assert limit_headers(levels) == {
+    assert of_limits(levels, 0.0) == {
         "x-ratelimit-limit-requests": "5000",
         "x-ratelimit-remaining-requests": "4999",
         "x-ratelimit-reset-requests": "12ms",

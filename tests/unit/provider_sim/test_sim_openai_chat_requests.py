@@ -2,8 +2,25 @@ import orjson
 import pytest
 from pydantic import JsonValue
 
-from workers.provider_sim.call import Refused
-from workers.provider_sim.openai_requests import prompt_of, read_chat, read_embeddings, read_object
+from workers.provider_sim.call import EmbeddingCall, Refused, TextCall
+from workers.provider_sim.openai import errors
+from workers.provider_sim.openai.chat_requests import read_chat as read_chat_as_asked
+from workers.provider_sim.openai.embeddings import read_embeddings as read_embeddings_as_asked
+from workers.provider_sim.vendor import Asked, model_in, read_object
+
+Body = dict[str, JsonValue]
+
+
+def asked(body: Body) -> Asked:
+    return Asked(model=model_in(body, errors), body=body, headers={}, path="/v1/chat/completions")
+
+
+def read_chat(body: Body) -> TextCall:
+    return read_chat_as_asked(asked(body))
+
+
+def read_embeddings(body: Body, dimensions: int) -> EmbeddingCall:
+    return read_embeddings_as_asked(asked(body), dimensions)
 
 
 def a_chat(**fields: JsonValue) -> dict[str, JsonValue]:
@@ -19,29 +36,15 @@ def refusal(raised: pytest.ExceptionInfo[Refused]) -> dict[str, JsonValue]:
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'"x"', b'{"model": NaN}', b"\xff"])
 def test_a_body_that_is_no_json_object_gets_the_providers_400(raw: bytes) -> None:
     with pytest.raises(Refused) as raised:
-        read_object(raw)
+        read_object(raw, errors)
     assert "could not parse the JSON body" in str(refusal(raised)["message"])
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"model": ""}', b'{"model": 3}'])
 def test_a_body_needs_a_model(raw: bytes) -> None:
     with pytest.raises(Refused) as raised:
-        read_object(raw)
+        model_in(read_object(raw, errors), errors)
     assert refusal(raised)["param"] == "model"
-
-
-def test_the_prompt_is_the_last_user_message() -> None:
-    messages: JsonValue = [
-        {"role": "system", "content": "s"},
-        {"role": "user", "content": "first"},
-        {"role": "user", "content": [{"type": "text", "text": "la"}, {"type": "text", "text": "st"}]},
-        {"role": "assistant", "content": "a"},
-    ]
-    assert prompt_of(a_chat(messages=messages)) == "last"
-
-
-def test_without_a_user_the_prompt_is_the_last_message() -> None:
-    assert prompt_of(a_chat(messages=[{"role": "system", "content": "only"}])) == "only"
 
 
 def test_input_tokens_grow_with_text_messages_images_and_tools() -> None:
@@ -62,8 +65,8 @@ def test_max_completion_tokens_goes_before_max_tokens() -> None:
     [
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
-        ({"messages": ["x"]}, "messages"),
-        ({"messages": [{"content": "no role"}]}, "messages"),
+        ({"messages": ["x"]}, "messages[0].role"),
+        ({"messages": [{"content": "no role"}]}, "messages[0].role"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"n": 129}, "n"),
