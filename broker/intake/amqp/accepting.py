@@ -1,7 +1,7 @@
 """What a producer wants, done in one transaction, and the reply to it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import chain
 from typing import assert_never
@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from broker.errors import CallerError
 from broker.intake.amqp import shapes
 from broker.intake.amqp.reading import JobsWanted, MessageRefused, Wanted, read
-from broker.intake.jsonl import Row
 from broker.intake.segments import SegmentPacker
 from broker.store import submissions, subscriptions
 from broker.store.engine import Database
@@ -20,7 +19,6 @@ from broker.store.segment import SegmentDraft
 from broker.store.submissions import Appended, OpenBatch, Sealed, Submission
 from broker.transport.public.addresses import Addresses
 
-DIALECT = "openai"
 _LARGE = 64 * 1024
 """Bytes above which a message is read in a thread: the event loop must not wait for it."""
 
@@ -85,7 +83,7 @@ class Acceptance:
 
     async def _append(self, submission: Submission, wanted: JobsWanted) -> str:
         head = wanted.head
-        name = head.batch or shapes.STANDING
+        name = head.batch or shapes.STANDING[wanted.form]
 
         def added(done: Appended) -> str:
             return _accepted(
@@ -100,12 +98,14 @@ class Acceptance:
             OpenBatch(
                 project=submission.project,
                 name=name,
-                dialect=DIALECT,
+                dialect=wanted.form,
                 source=name,
                 tag=head.tag,
                 weight=head.weight,
+                on_loss=head.on_loss,
+                use=head.use,
             ),
-            lambda first: _packed(wanted.rows, first),
+            lambda first: _packed(wanted, first),
             added,
             last=head.seal,
             seal_after_s=head.seal_after_s,
@@ -135,21 +135,11 @@ def refusal(error: CallerError) -> str:
     return _json(shapes.Refused(error=told))
 
 
-def _packed(rows: Sequence[Row], first: int) -> list[SegmentDraft]:
-    packer = SegmentPacker()
-    full = chain.from_iterable(packer.add(_placed(row, first)) for row in rows)
+def _packed(wanted: JobsWanted, first: int) -> list[SegmentDraft]:
+    packer = SegmentPacker(wanted.head.on_loss)
+    placed = (row._replace(position=first + row.position) for row in wanted.rows)
+    full = chain.from_iterable(map(packer.add, placed))
     return [*full, *packer.finish()]
-
-
-def _placed(row: Row, first: int) -> Row:
-    return Row(
-        position=first + row.position,
-        line=row.line,
-        custom_id=row.custom_id,
-        endpoint=row.endpoint,
-        model=row.model,
-        body=row.body,
-    )
 
 
 def _accepted(what: shapes.JobsAccepted | shapes.SealAccepted | shapes.SubscriptionAccepted) -> str:

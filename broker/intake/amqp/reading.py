@@ -1,17 +1,21 @@
 """From the bytes of a message to what its producer wants, or to what is wrong with it."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from broker.domain.form import BatchForm
 from broker.errors import CallerError
 from broker.intake.amqp import shapes
+from broker.intake.amqp.job_shapes import KEYS
 from broker.intake.jsonl import Row, RowCheck
+from broker.intake.layout import Layout, form_told_by, told_layout
 from broker.intake.problems import Problem, ProblemCode
+from broker.intake.row_syntax import readable_keys
 from broker.intake.source import Line
 from broker.protocols.splice import deeper_than, elements, members
 
@@ -25,8 +29,11 @@ _HEADS: dict[str, TypeAdapter[Any]] = {
     "subscribe": TypeAdapter(shapes.Subscribe),
     "unsubscribe": TypeAdapter(shapes.Unsubscribe),
 }
-_JOB_KEYS = frozenset(shapes.JobLine.model_fields)
-_JOB_DEFAULTS = MappingProxyType({"method": "POST"})
+_DEFAULTS: Mapping[BatchForm, Mapping[str, object]] = {
+    BatchForm.OPENAI: {"method": "POST"},
+    BatchForm.ANTHROPIC: {},
+    BatchForm.GEMINI: {},
+}
 
 
 class MessageRefused(CallerError):
@@ -45,6 +52,7 @@ class JobsWanted:
     """Jobs that can be accepted, at positions from 0 on, and what was said about their batch."""
 
     head: shapes.JobsHead
+    form: BatchForm
     rows: tuple[Row, ...]
 
 
@@ -66,7 +74,7 @@ def read(body: bytes, *, routes: frozenset[str]) -> Wanted:
         raise MessageRefused("invalid_message", _first_fault(error)) from None  # the cause would show the values
     match message:
         case shapes.JobsHead():
-            return JobsWanted(head=message, rows=_rows(body, jobs, routes))
+            return _jobs_wanted(message, body, jobs, routes)
         case shapes.Seal() | shapes.Subscribe() | shapes.Unsubscribe() if jobs is None:
             return message
         case _:
@@ -91,7 +99,7 @@ def _split(body: bytes) -> tuple[dict[str, Any], int | None]:
     return head, None if jobs is None else jobs.start
 
 
-def _rows(body: bytes, start: int | None, routes: frozenset[str]) -> tuple[Row, ...]:
+def _jobs_wanted(head: shapes.JobsHead, body: bytes, start: int | None, routes: frozenset[str]) -> JobsWanted:
     if start is None:
         raise MessageRefused("invalid_message", "jobs is missing")
     try:
@@ -100,7 +108,23 @@ def _rows(body: bytes, start: int | None, routes: frozenset[str]) -> tuple[Row, 
         raise MessageRefused("malformed", "jobs is not a JSON array") from None
     if not 1 <= len(spans) <= shapes.MOST_JOBS:
         raise MessageRefused("invalid_message", f"jobs must hold 1 to {shapes.MOST_JOBS} jobs, not {len(spans)}")
-    check = RowCheck(routes, only=_JOB_KEYS, defaults=_JOB_DEFAULTS)
+    first, last = spans[0]
+    layout = _layout(head, body[first:last])
+    rows = _rows(
+        body,
+        spans,
+        RowCheck(routes, layout=layout, use=head.use, only=KEYS[layout.form], defaults=_DEFAULTS[layout.form]),
+    )
+    return JobsWanted(head=head, form=layout.form, rows=rows)
+
+
+def _layout(head: shapes.JobsHead, first: bytes) -> Layout:
+    if head.dialect is not None:
+        return told_layout(head.dialect, model=head.model)
+    return Layout(form=form_told_by(readable_keys(first)) or BatchForm.OPENAI, model=head.model)
+
+
+def _rows(body: bytes, spans: Sequence[tuple[int, int]], check: RowCheck) -> tuple[Row, ...]:
     seen: set[str] = set()
     rows: list[Row] = []
     problems: list[Problem] = []

@@ -4,16 +4,21 @@ A message of jobs is read with `JobsHead`, its jobs apart from it: they go on by
 rows of a batch file.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from broker.domain.dialect import Dialect
+from broker.domain.form import BatchForm
+from broker.domain.loss import OnLoss
+from broker.intake.amqp.job_shapes import GeminiLine, JobEntry, JobLine
 from broker.intake.forms.fields import MAX_CUSTOM_ID
 
 VERSION = 1
 MOST_JOBS = 1_000
-STANDING = "standing"
-"""The batch of jobs that name none: one per project, which is never sealed."""
+STANDING = {form: "standing" if form is BatchForm.OPENAI else f"standing-{form}" for form in BatchForm}
+"""The batch of jobs that name none: one per project and form, which is never sealed."""
+_STANDING = frozenset(STANDING.values())
 _MOST_IDLE_S = 30 * 86_400
 
 BatchName = Annotated[
@@ -42,37 +47,48 @@ class _Message(BaseModel):
     version: Annotated[Literal[1], Field(description="Of the message's form.")]
 
 
-class JobLine(BaseModel):
-    """One request, as a line of an OpenAI batch file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    custom_id: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=MAX_CUSTOM_ID,
-            description="The producer's name of the job, unique in the message; it comes back with the result.",
-        ),
-    ]
-    method: Literal["POST"] = "POST"
-    url: Literal["/v1/chat/completions", "/v1/embeddings"]
-    body: Annotated[
-        dict[str, Any],
-        Field(
-            description="The request, passed on byte for byte. `model` names a route that some account serves.",
-            examples=[{"model": "judge", "messages": [{"role": "user", "content": "Is water wet?"}]}],
-        ),
-    ]
-
-
 class JobsHead(_Message):
     """A message of jobs but for the jobs."""
 
     kind: Literal["jobs"]
+    dialect: Annotated[
+        Dialect | None,
+        Field(
+            strict=False,
+            description="The language of the requests; without it the first job tells. Those of openai are also what "
+            "jobs without a `url` ask for.",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        Field(min_length=1, max_length=MAX_CUSTOM_ID, description="The model of jobs that name none."),
+    ] = None
+    on_loss: Annotated[
+        OnLoss,
+        Field(
+            strict=False,
+            description="What an account's protocol cannot express: `fail` the job before any call, or `drop` it and "
+            "say so in the result. All messages of a batch say the same.",
+        ),
+    ] = OnLoss.FAIL
+    use: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f-\x9f]+$",
+            description="What the answers are for: accounts with just that licence may serve it, too. All messages "
+            "of a batch say the same.",
+            examples=["non-commercial"],
+        ),
+    ] = None
     batch: Annotated[
         BatchName | None,
-        Field(description=f"Opened on first use. Without it the jobs join the project's batch `{STANDING}`."),
+        Field(
+            description="Opened on first use; its jobs have one form. Without it the jobs join the project's batch "
+            + ", ".join(f"`{name}`" for name in STANDING.values())
+            + ", by their form."
+        ),
     ] = None
     tag: Annotated[
         str,
@@ -102,15 +118,22 @@ class JobsHead(_Message):
 
     @model_validator(mode="after")
     def _standing_stays_open(self) -> "JobsHead":
-        if self.batch in (None, STANDING) and (self.seal or self.seal_after_s is not None):
-            raise ValueError(f"the batch {STANDING} is never sealed; name another batch")
+        if self.batch is not None and self.batch not in _STANDING:
+            return self
+        if self.seal or self.seal_after_s is not None:
+            raise ValueError("a standing batch is never sealed; name another batch")
+        if self.on_loss is not OnLoss.FAIL or self.use is not None:
+            raise ValueError("a standing batch has neither on_loss nor use; name another batch")
         return self
 
 
 class Jobs(JobsHead):
     """Jobs to run: all of them are accepted, or none."""
 
-    jobs: Annotated[list[JobLine], Field(min_length=1, max_length=MOST_JOBS)]
+    jobs: Annotated[
+        list[JobLine | JobEntry | GeminiLine],
+        Field(min_length=1, max_length=MOST_JOBS, description="All of one form."),
+    ]
 
 
 class Seal(_Message):
@@ -121,8 +144,8 @@ class Seal(_Message):
 
     @model_validator(mode="after")
     def _standing_stays_open(self) -> "Seal":
-        if self.batch == STANDING:
-            raise ValueError(f"the batch {STANDING} is never sealed")
+        if self.batch in _STANDING:
+            raise ValueError("a standing batch is never sealed")
         return self
 
 

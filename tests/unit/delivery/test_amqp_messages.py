@@ -1,5 +1,7 @@
 """Results as messages for subscribers."""
 
+from dataclasses import replace
+
 import orjson
 from pydantic import TypeAdapter
 
@@ -34,6 +36,9 @@ LINE = ResultLine(
 )
 
 
+WARNINGS = '[{"code":"dropped","path":"/seed","detail":"no seed","class":"sampling"}]'
+
+
 def test_a_result_is_the_line_that_a_file_would_have() -> None:
     message = messages.result(BACKLOG, LINE)
     assert message.body == (
@@ -56,6 +61,17 @@ def test_what_is_sent_is_what_the_document_describes() -> None:
     described = TypeAdapter(shapes.Delivered)
     for message in (messages.result(BACKLOG, LINE), messages.result(BACKLOG, LINE, most_bytes=50)):
         assert isinstance(described.validate_json(message.body).root, shapes.Result)
+    shaped = {
+        BatchForm.OPENAI: shapes.Result,
+        BatchForm.ANTHROPIC: shapes.EntryResult,
+        BatchForm.GEMINI: shapes.GeminiResult,
+    }
+    for form, shape in shaped.items():
+        of = replace(BACKLOG, form=form)
+        for line in (LINE, LINE._replace(warnings=WARNINGS), LINE._replace(state="cancelled", body=None)):
+            for most_bytes in (10_000, 50):
+                told = described.validate_json(messages.result(of, line, most_bytes=most_bytes).body).root
+                assert type(told) is shape
     end = described.validate_json(messages.ended(BACKLOG).body).root
     assert isinstance(end, shapes.BatchEnded)
     assert (end.batch, end.counts.total, messages.ended(BACKLOG).seq) == ("eval", 3, 4)

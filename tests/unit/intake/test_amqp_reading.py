@@ -11,15 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from broker.domain.form import BatchForm
+from broker.domain.job import Endpoint
 from broker.intake.amqp import shapes
 from broker.intake.amqp.reading import JobsWanted, MessageRefused, read
 from broker.intake.jsonl import Row, read_rows
+from broker.intake.layout import layout_of
 from broker.intake.problems import Problem
 from broker.intake.source import opened_source
 
 ROUTES = frozenset({"judge"})
 BODY: dict[str, Any] = {"model": "judge", "messages": [{"role": "user", "content": "hi"}]}
 LINE: dict[str, Any] = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": BODY}
+ENTRY: dict[str, Any] = {"custom_id": "a", "params": BODY | {"max_tokens": 9}}
+GEMINI: dict[str, Any] = {"key": "a", "request": {"model": "models/judge", "contents": [{"parts": [{"text": "hi"}]}]}}
 
 ROWS: dict[str, bytes] = {
     "good": orjson.dumps(LINE),
@@ -40,6 +45,13 @@ ROWS: dict[str, bytes] = {
     "not a number": orjson.dumps(LINE)[:-1].replace(b'"hi"', b"NaN") + b"}",
     "too deep": orjson.dumps(LINE)[:-1].replace(b'"hi"', b"[" * 65 + b"]" * 65) + b"}",
     "just deep enough": orjson.dumps(LINE)[:-1].replace(b'"hi"', b"[" * 59 + b"]" * 59) + b"}",
+    "an entry": orjson.dumps(ENTRY),
+    "an entry without a limit": orjson.dumps({"custom_id": "a", "params": BODY}),
+    "an entry of an unknown model": orjson.dumps({"custom_id": "a", "params": ENTRY["params"] | {"model": "x"}}),
+    "a line of Gemini": orjson.dumps(GEMINI),
+    "an inline request": orjson.dumps({"request": GEMINI["request"], "metadata": {"key": "a"}}),
+    "a line of Gemini without contents": orjson.dumps({"key": "a", "request": {"model": "models/judge"}}),
+    "responses": orjson.dumps(LINE | {"url": "/v1/responses", "body": {"model": "judge", "input": "x"}}),
     "no object": b"[1]",
     "a number": b"7",
 }
@@ -51,7 +63,7 @@ def a_message(*rows: bytes) -> bytes:
 
 def from_a_file(row: bytes, folder: Path) -> Row | Problem:
     with opened_source("-", directory=folder, standard_input=io.BytesIO(row)) as source:
-        (found,) = read_rows(source, routes=ROUTES)
+        (found,) = read_rows(source, routes=ROUTES, layout=layout_of(source))
     return found
 
 
@@ -103,6 +115,12 @@ GOOD: list[dict[str, Any]] = [
     {"version": 1, "kind": "jobs", "jobs": [LINE]},
     {"version": 1, "kind": "jobs", "jobs": [LINE], "batch": "é b", "tag": "t", "weight": 2, "seal": True},
     {"version": 1, "kind": "jobs", "jobs": [LINE], "batch": "b", "seal_after_s": 0.5},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY, ENTRY | {"custom_id": "b"}]},
+    {"version": 1, "kind": "jobs", "jobs": [GEMINI], "on_loss": "fail"},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY], "batch": "b", "on_loss": "drop", "use": "non-commercial"},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY], "dialect": "anthropic-messages", "model": "judge"},
+    {"version": 1, "kind": "jobs", "jobs": [{"custom_id": "a", "body": BODY}], "dialect": "openai-chat"},
+    {"version": 1, "kind": "jobs", "jobs": [{"key": "a", "request": {"contents": [1]}}], "model": "judge"},
     {"version": 1, "kind": "seal", "batch": "b"},
     {"version": 1, "kind": "subscribe", "name": "n"},
     {"version": 1, "kind": "subscribe", "name": "n", "batch": "standing"},
@@ -118,6 +136,17 @@ BAD: list[dict[str, Any]] = [
     {"version": 1, "kind": "jobs", "jobs": [LINE], "batch": "b" * 201},
     {"version": 1, "kind": "jobs", "jobs": [LINE], "project": "p"},
     {"version": 1, "kind": "jobs", "jobs": []},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "dialect": "openai"},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "dialect": 7},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "batch": "b", "on_loss": "ignore"},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "batch": "b", "use": ""},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "on_loss": "drop"},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY], "batch": "standing-anthropic", "use": "research"},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY], "batch": "standing-gemini", "seal": True},
+    {"version": 1, "kind": "jobs", "jobs": [LINE], "model": ""},
+    {"version": 1, "kind": "jobs", "jobs": [ENTRY | {"priority": 1}]},
+    {"version": 1, "kind": "jobs", "jobs": [GEMINI | {"custom_id": "a"}]},
+    {"version": 1, "kind": "jobs", "jobs": [{"request": GEMINI["request"]}]},
     {"version": 1, "kind": "seal"},
     {"version": 1, "kind": "seal", "batch": "standing"},
     {"version": 1, "kind": "seal", "batch": "b", "jobs": [LINE]},
@@ -151,3 +180,37 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 def test_true_is_no_version() -> None:
     with pytest.raises(MessageRefused, match="version must be 1"):
         read(b'{"version":true,"kind":"seal","batch":"b"}', routes=ROUTES)
+
+
+@pytest.mark.parametrize(
+    ("row", "form"), [(LINE, BatchForm.OPENAI), (ENTRY, BatchForm.ANTHROPIC), (GEMINI, BatchForm.GEMINI)]
+)
+def test_the_first_job_tells_the_form_and_no_other_may_have_another(row: dict[str, Any], form: BatchForm) -> None:
+    wanted = read(a_message(orjson.dumps(row)), routes=ROUTES)
+    assert isinstance(wanted, JobsWanted)
+    assert wanted.form is form
+    others = [other for other in (LINE, ENTRY, GEMINI) if other is not row]
+    with pytest.raises(MessageRefused) as caught:
+        read(a_message(*map(orjson.dumps, (row, *others))), routes=ROUTES)
+    assert [(problem.position, problem.code) for problem in caught.value.problems] == [
+        (1, "other_form"),
+        (2, "other_form"),
+    ]
+
+
+def test_what_the_head_says_stands_for_what_jobs_leave_out() -> None:
+    head = b'{"version":1,"kind":"jobs","dialect":"openai-responses","model":"judge","jobs":['
+    wanted = read(head + b'{"custom_id":"a","body":{"input":"hi"}}]}', routes=ROUTES)
+    assert isinstance(wanted, JobsWanted)
+    (row,) = wanted.rows
+    assert (row.endpoint, row.model, row.body) == (Endpoint.RESPONSES, "judge", b'{"model":"judge","input":"hi"}')
+
+
+def test_a_model_under_a_licence_needs_a_message_of_that_use() -> None:
+    routes = frozenset({"judge+use:research"})
+    message = {"version": 1, "kind": "jobs", "jobs": [ENTRY], "batch": "b"}
+    with pytest.raises(MessageRefused):
+        read(orjson.dumps(message), routes=routes)
+    wanted = read(orjson.dumps(message | {"use": "research"}), routes=routes)
+    assert isinstance(wanted, JobsWanted)
+    assert wanted.rows[0].model == "judge+use:research"
