@@ -55,6 +55,11 @@ class Server:
         answer: dict[str, Any] = json.loads(self._call(path, json.dumps(body).encode()))
         return answer
 
+    def look(self, path: str) -> dict[str, Any]:
+        """Read one of its own pages."""
+        page: dict[str, Any] = json.loads(self._call(path))
+        return page
+
     def answers(self) -> bool:
         try:
             self._call("/v1/models")
