@@ -20,12 +20,17 @@ Facts = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """Facts of all models that a pattern fits."""
+class _Group:
+    """Facts of all models whose name fits one of the patterns."""
 
-    pattern: re.Pattern[str]
+    patterns: tuple[tuple[int, re.Pattern[str]], ...]
+    """With their lengths, stars not counted."""
     facts: Facts
     by_dialect: Mapping[Dialect, Facts]
+
+    def fit(self, name: str) -> int:
+        """The length of the longest pattern that fits; 0: none does."""
+        return max((length for length, pattern in self.patterns if pattern.match(name)), default=0)
 
 
 def caps_overrides(account: Account, logical_model: str, dialect: Dialect) -> dict[str, object]:
@@ -44,11 +49,11 @@ def caps_overrides(account: Account, logical_model: str, dialect: Dialect) -> di
 def facts_by_name(model: str, dialect: Dialect) -> Facts:
     """What the catalog knows of a model as this dialect asks it; the longer of two patterns that fit knows better."""
     name = plain_name(model)
+    fitting = sorted((fit, place) for place, group in enumerate(_groups()) if (fit := group.fit(name)))
     found: dict[str, object] = {}
-    for entry in _entries():
-        if entry.pattern.match(name):
-            found |= entry.facts
-            found |= entry.by_dialect.get(dialect, {})
+    for _, place in fitting:
+        found |= _groups()[place].facts
+        found |= _groups()[place].by_dialect.get(dialect, {})
     return found
 
 
@@ -63,16 +68,19 @@ def plain_name(model: str) -> str:
 
 
 @cache
-def _entries() -> tuple[_Entry, ...]:
+def _groups() -> tuple[_Group, ...]:
     text = files("broker.catalog").joinpath("models.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
-    return tuple(_entry(pattern, tables[pattern]) for pattern in sorted(tables, key=len))
+    return tuple(map(_group, tomllib.loads(text)["group"]))
 
 
-def _entry(pattern: str, table: Mapping[str, Any]) -> _Entry:
+def _group(table: Mapping[str, Any]) -> _Group:
     special = dict(_by_dialect(table))
-    general = {name: value for name, value in table.items() if name not in special}
-    return _Entry(pattern=re.compile(translate(pattern)), facts=facts_of_caps(general), by_dialect=special)
+    general = {name: value for name, value in table.items() if name != "names" and name not in special}
+    return _Group(
+        patterns=tuple((len(name.replace("*", "")), re.compile(translate(name))) for name in table["names"]),
+        facts=facts_of_caps(general),
+        by_dialect=special,
+    )
 
 
 def _by_dialect(table: Mapping[str, Any]) -> Iterator[tuple[Dialect, Facts]]:

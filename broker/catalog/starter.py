@@ -31,11 +31,12 @@ def key_names() -> frozenset[str]:
 def starter(known: Iterable[Provider], keys: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """Write the file, given the names of the variables that are set; also name its active accounts.
 
-    A provider whose URL is not known in advance stays a comment, also when its key is there. With no usable key
-    the active account is the simulated provider, so that the file works as it is.
+    A provider whose URL is not known in advance stays a comment, also when its key is there. A key makes one account,
+    of the first provider that it opens: two would be limited together. With no usable key the active account is the
+    simulated provider, so that the file works as it is.
     """
     catalog = {provider.name: provider for provider in known}
-    found = {name: key for name, provider in catalog.items() if (key := _key(provider, keys)) is not None}
+    found = _found(catalog.values(), keys)
     active = [name for name in found if catalog[name].base_url is not None] or [_REHEARSAL]
     examples = [name for name in dict.fromkeys((*found, *_EXAMPLES)) if name not in active]
     parts = [_HEAD]
@@ -45,6 +46,16 @@ def starter(known: Iterable[Provider], keys: frozenset[str]) -> tuple[str, tuple
     parts += [_commented(_account(catalog[name], found)) for name in examples]
     parts.append(_TAIL)
     return "\n".join(parts), tuple(_account_name(catalog[name]) for name in active)
+
+
+def _found(known: Iterable[Provider], keys: frozenset[str]) -> dict[str, str]:
+    """The keys that are there, by the provider that each opens first."""
+    found: dict[str, str] = {}
+    for provider in known:
+        key = _key(provider, keys)
+        if key is not None and key not in found.values():
+            found[provider.name] = key
+    return found
 
 
 def _key(provider: Provider, keys: frozenset[str]) -> str | None:
