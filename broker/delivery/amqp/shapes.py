@@ -142,5 +142,5 @@ def described(addresses: Addresses) -> RabbitRouter:
 _RESULTS = f"""\
 Results of a subscription, at least once, in the form of their batch. Headers: `project`, `batch` (its id), `seq` \
 (from 1, without gaps, in the order of the batch), and for a result `position` (in the batch). `type` is `{RESULT}` or \
-`{BATCH_ENDED}`; `message_id` is `<batch>-<seq>`. Take a message when its `seq` is one more than the last that you took \
+`{BATCH_ENDED}`; `message_id` is `<batch>-<seq>`. Take a message when its `seq` is one more than the last you took \
 of its batch, and ack and ignore it otherwise: after a gap the missing ones come again, with all that follow them."""
