@@ -50,7 +50,9 @@ _VAGUE: Mapping[str, ErrorClass] = {
 _HINTED = frozenset({ErrorClass.RATE_LIMITED, ErrorClass.RAMP, ErrorClass.OVERLOADED})
 
 # What stands first is Anthropic's own; further on a message may quote the producer.
-_SPENT = re.compile(r"(?i)your credit balance is too low|you have reached your specified (?:workspace )?API usage limits")
+_SPENT = re.compile(
+    r"(?i)your credit balance is too low|you have reached your specified (?:workspace )?API usage limits"
+)
 _TOO_LONG = re.compile(
     r"(?i)prompt is too long|input is too long|context (?:limit|window)|"
     r"exceeds? the maximum allowed number of (?:input )?tokens"
