@@ -61,7 +61,7 @@ def part_row(report: Report, part: Part) -> Row:
         "batch_id": report.key.batch_id,
         "position": report.key.position,
         "part": part.number,
-        "attempt_id": report.attempt_id,
+        "number": report.number,
         "body": part.body,
     }
 

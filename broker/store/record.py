@@ -42,7 +42,7 @@ _PARTS = Sql(
       a.reasoning_tokens, a.usage_source, a.cost
     from {keys} k
       join part_answers p on p.batch_id = k.batch_id and p.position = k.position
-      join attempts a on a.batch_id = p.batch_id and a.position = p.position and a.attempt_id = p.attempt_id
+      join attempts a on a.batch_id = p.batch_id and a.position = p.position and a.number = p.number
     order by k.batch_id, k.position, p.part
     """,
     _KEYS,

@@ -35,7 +35,7 @@ _MEANING = {
     "segments": "The manifest: what was accepted, up to 1,000 jobs of one batch and one route to a row, compressed.",
     "attempts": "One row per provider call, whatever became of it. See [states](../states.md).",
     "results": "One row per finished job. `seq` is gapless and in commit order within a batch.",
-    "part_answers": "Answers of unfinished jobs that take several calls; `part` counts from 0.",
+    "part_answers": "Answers so far of jobs that take several calls: `part` counts from 0, `number` is the attempt's.",
     "due": "Jobs to be fed again, when and why. A row goes when the job is claimed or finished.",
     "workers": "One row per worker and process start, with its life sign.",
     "usage_hourly": "Sums of the attempts that have reported, by the hour (seconds since the epoch) of their end.",

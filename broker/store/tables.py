@@ -228,14 +228,15 @@ results = Table(
     ),
 )
 
-# A job that takes several calls, one after the other: the answers that are there, until the last one makes the result.
+# Of a job that takes several calls, one after the other: the answers that are there, until the last one makes the
+# result. `number` is that of the attempt.
 part_answers = Table(
     "part_answers",
     metadata,
     Column("batch_id", _BIG_ID, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("part", Integer, nullable=False),
-    Column("attempt_id", String, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("batch_id", "position", "part"),
 )

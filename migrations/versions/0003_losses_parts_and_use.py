@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("batch_id", _BIG_ID, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("part", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "position", "part", name=op.f("pk_part_answers")),
     )

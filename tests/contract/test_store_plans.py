@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,10 @@ from sqlalchemy import Connection, text
 
 from broker.domain.attempt import AttemptState
 from broker.domain.job import JobKey
-from broker.domain.report import Again
+from broker.domain.report import Again, Part
 from broker.store import due, results, workers
 from broker.store.engine import open_database
-from broker.testing.builders import a_batch, a_claim, a_report
+from broker.testing.builders import a_batch, a_claim, a_report, an_answer
 from broker.testing.contracts.store import Ledger, opened
 
 JOBS = 20_000
@@ -64,7 +65,7 @@ def ledger(postgres_url: str) -> Iterator[Ledger]:
 
 
 def without_statistics(connection: Connection) -> None:
-    for table in ("attempts", "results", "due", "usage_hourly", "batches"):
+    for table in ("attempts", "results", "part_answers", "due", "usage_hourly", "batches"):
         connection.execute(text(f"alter table {table} set (autovacuum_enabled = off)"))
 
 
@@ -90,7 +91,9 @@ def everything_once(ledger: Ledger, batch_id: int, first: int, jobs: int) -> Non
     ledger.read(due.stranded, keys)
     ledger.write(due.make_due, keys, "handed_back")
     ledger.claim(*(a_claim(key, from_due=True) for key in keys))
-    ledger.record(*(a_report(key, 3) for key in keys))
+    ledger.record(*(a_report(key, 3, then=Part(number=0, body=b"first")) for key in keys))
+    ledger.claim(*(a_claim(key, from_due=True) for key in keys))
+    ledger.record(*(a_report(key, 4, then=replace(an_answer(key), parts=1)) for key in keys))
     ledger.claim(*map(a_claim, keys))
     ledger.read(results.after, batch_id, 0, jobs)
     ledger.read(results.lines_from, batch_id, first, jobs)
@@ -107,6 +110,10 @@ _FILL = (
         "insert into results (batch_id, position, seq, state, attempts, finished_at)"
         " select :batch_id, n, row_number() over (), 'succeeded', 1, 1"
         " from generate_series(0, :last) n where n % 10 <> 0"
+    ),
+    (
+        "insert into part_answers (batch_id, position, part, number, body)"
+        " select :batch_id, n, 0, 1, 'x' from generate_series(0, :last) n where n % 10 = 0"
     ),
     (
         "update batches set succeeded = (select count(*) from results where batch_id = :batch_id)"

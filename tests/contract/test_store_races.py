@@ -12,13 +12,14 @@ from sqlalchemy import Connection, event, text
 
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
+from broker.domain.report import Part
 from broker.domain.result import ResultState
 from broker.store import batches, manifest, workers
 from broker.store.claim import Claim, Claimant, Claimed, Verdict, claim
 from broker.store.engine import open_database
 from broker.store.finish import sweep
 from broker.store.record import record
-from broker.store.tables import attempts
+from broker.store.tables import attempts, part_answers
 from broker.testing.builders import ACCOUNT, PROVIDER, a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
 
@@ -111,6 +112,53 @@ def test_a_job_that_finishes_during_a_claim_is_not_granted(ledger: Ledger, elsew
         assert answer.verdict in (Verdict.FINISHED, Verdict.ELSEWHERE), f"before statement {statement}"
         assert len([row for row in ledger.rows(attempts) if row["batch_id"] == key.batch_id]) == 1
     assert statement >= 4
+
+
+def test_a_claim_beside_the_report_of_a_part_is_refused_or_knows_the_part(ledger: Ledger, elsewhere: Elsewhere) -> None:
+    """A turn that came twice: whenever the part is committed, nobody asks for the same answer again."""
+    ledger.write(workers.register, "worker-2", ACCOUNT)
+    me = Claimant(worker_id=ledger.worker, account=ACCOUNT, provider=PROVIDER)
+    for statement in itertools.count():
+        key = JobKey(ledger.batch(), 0)
+        ledger.claim(a_claim(key), worker="worker-2")
+        part = a_report(key, then=Part(number=0, body=b"first"))
+        comes = Interruption(statement, lambda: elsewhere.run(lambda c: record(c, [part])))  # noqa: B023
+        (answer,) = ledger.write(interrupted_claim, comes, me, [a_claim(key)])
+        if not comes.happened:
+            break
+        assert (answer.verdict, answer.parts) in [
+            (Verdict.ELSEWHERE, ()),
+            (Verdict.GRANTED, (b"first",)),
+        ], f"before statement {statement}"
+    assert statement >= 4
+
+
+def test_two_recorders_of_one_place_keep_one_part(ledger: Ledger, elsewhere: Elsewhere) -> None:
+    """The late answer of a lost call and that of its successor: the second recorder sees what the first one kept."""
+    key = JobKey(ledger.batch(2), 0)
+    ledger.dies(key, worker="dead")
+    ledger.claim(a_claim(key))
+    reports = [a_report(key, number, then=Part(number=0, body=b"%d" % number)) for number in (1, 2)]
+    second: list[Future[object]] = []
+
+    def report_too() -> None:
+        second.append(elsewhere.start(lambda connection: record(connection, reports[1:])))
+        watching.run(until_somebody_waits)
+
+    watching = Elsewhere(ledger.database.url.render_as_string(hide_password=False))
+    interruption = Interruption(3, report_too)
+
+    def first(connection: Connection) -> None:
+        interruption.listen(connection)
+        record(connection, reports[:1])
+
+    ledger.write(first)
+    watching.close()
+    second[0].result(timeout=20)
+    assert [row["body"] for row in ledger.rows(part_answers)] == [b"1"]
+    assert sorted(ledger.attempt_states(key.batch_id).items()) == [((0, 1), "ok"), ((0, 2), "discarded")]
+    assert ledger.due_keys() == [key]
+    ledger.audit()
 
 
 def test_the_sweep_of_a_cancelled_batch_waits_for_a_claim_that_has_begun(ledger: Ledger, elsewhere: Elsewhere) -> None:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from broker.domain.loss import OnLoss
 from broker.errors import StoreUnavailable
-from broker.store import migrate
+from broker.store import continuing, manifest, migrate
 from broker.store.engine import Operation, open_database
 from broker.store.migrate import SchemaTooNew
+from broker.store.segment import SegmentWriter, read_segment, unpack_line
 from broker.store.tables import metadata
-from broker.testing.builders import a_report
+from broker.testing.builders import a_claim, a_report
 from broker.testing.contracts.store import opened
 
 HEAD = "0003"
@@ -65,6 +68,45 @@ def test_a_second_upgrade_changes_nothing(empty_url: str) -> None:
         assert ledger.write(migrate.upgrade) == (HEAD, HEAD)
         assert len(ledger.results(batch_id)) == 1
         ledger.audit()
+
+
+def _an_earlier_database(connection: Connection) -> None:
+    """What 0002 left: a batch of two rows, one of which has been answered."""
+    config = migrate._config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0002")
+    lines = [b'{"position":%d,"custom_id":"row","url":"/v1/embeddings","body":{}}' % position for position in range(2)]
+    payload = SegmentWriter().draft("m", 0, 1, lines).payload
+    for statement in (
+        (
+            "insert into batches (batch_id, project, dialect, state, source, total, succeeded, created_at)"
+            " values (1, 'default', 'openai', 'running', 'jobs.jsonl', 2, 1, 0)"
+        ),
+        (
+            "insert into segments (batch_id, number, route, first_position, last_position, jobs, fed, payload)"
+            " values (1, 0, 'm', 0, 1, 2, 2, :payload)"
+        ),
+        (
+            "insert into results (batch_id, position, seq, state, attempts, finished_at)"
+            " values (1, 0, 1, 'succeeded', 1, 0)"
+        ),
+    ):
+        connection.execute(text(statement), {"payload": payload} if ":payload" in statement else {})
+
+
+def test_what_an_earlier_version_left_goes_on(empty_url: str) -> None:
+    written(empty_url, _an_earlier_database)
+    assert written(empty_url, migrate.upgrade) == [("0002", HEAD)]
+    with opened(empty_url) as ledger:
+        (result,) = ledger.results(1)
+        assert result.warnings == ()
+        before = ledger.read(continuing.predecessor, 1)
+        assert (before.on_loss, before.use) == (OnLoss.FAIL, None)
+        (_, second) = map(unpack_line, read_segment(ledger.read(manifest.payload, 1, 0)))
+        assert (second.position, second.on_loss) == (1, OnLoss.FAIL)
+        ledger.claim(a_claim((1, 1)))
+        ledger.record(a_report((1, 1)))
+        assert ledger.get(1).counts.succeeded == 2
 
 
 def test_the_migrations_lead_to_the_tables_in_the_code(database_url: str) -> None:

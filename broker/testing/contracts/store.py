@@ -18,7 +18,7 @@ from broker.store.claim import Claim, Claimant, Claimed, claim
 from broker.store.engine import Operation, open_database
 from broker.store.plan import Plan
 from broker.store.record import record
-from broker.store.tables import attempts, due, usage_hourly
+from broker.store.tables import attempts, due, part_answers, usage_hourly
 from broker.store.tables import batches as batches_table
 from broker.store.tables import results as results_table
 from broker.store.tables import workers as workers_table
@@ -142,6 +142,7 @@ def audit(connection: Connection) -> int:
         ended = row["state"] in ("completed", "cancelled")
         assert ended == (finished == row["total"] and row["state"] != "receiving"), f"batch {batch_id}: {row['state']}"
     _audit_hours(connection)
+    _audit_parts(connection)
     return sum(row["attempts"] for row in by_batch.values())
 
 
@@ -166,6 +167,21 @@ def _audit_hours(connection: Connection) -> None:
     assert found.keys() == hours.keys(), f"hours {found.keys() ^ hours.keys()}"
     for key, book in found.items():
         _same(book, hours[key], f"hour {key}")
+
+
+def _audit_parts(connection: Connection) -> None:
+    """Parts are of jobs without a result, in an unbroken row, each from a good attempt of its job."""
+    found: dict[JobKey, list[int]] = {}
+    rows = connection.execute(select(part_answers).order_by(*part_answers.primary_key.columns)).all()
+    for row in rows:
+        found.setdefault(JobKey(row.batch_id, row.position), []).append(row.part)
+    for key, numbers in found.items():
+        assert numbers == list(range(len(numbers))), f"{key}: parts {numbers}"
+    key = (attempts.c.batch_id, attempts.c.position, attempts.c.number)
+    good = set(map(tuple, connection.execute(select(*key).where(attempts.c.state == AttemptState.OK))))
+    assert {(row.batch_id, row.position, row.number) for row in rows} <= good, "a part of no good attempt"
+    finished = connection.execute(select(results_table.c.batch_id, results_table.c.position))
+    assert not found.keys() & {JobKey(*row) for row in finished}, "parts of a finished job"
 
 
 def _attempt_sums(connection: Connection, dimensions: Sequence[Any]) -> list[Row]:

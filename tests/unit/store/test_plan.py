@@ -1,18 +1,19 @@
 """What follows from a set of reports, one rule at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import BatchState
-from broker.domain.report import Again, Report
+from broker.domain.report import Again, Part, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import Usage, UsageSource
-from broker.store.facts import BatchFacts, Fact
+from broker.store.facts import BatchFacts, Fact, KeptPart
 from broker.store.plan import Plan, plan
-from broker.testing.builders import a_failure, a_report
+from broker.testing.builders import a_failure, a_report, a_usage, an_answer
 
 AT = 1_800_000_100.0
 AGAIN = Again(in_s=5.0, why="overloaded")
@@ -20,8 +21,14 @@ OPEN = Fact(attempt=AttemptState.OPEN, finished=False, due=False)
 UNKNOWN = Fact(attempt=AttemptState.UNKNOWN, finished=False, due=False)
 
 
-def a_fact(attempt: AttemptState | None = AttemptState.OPEN, *, finished: bool = False, due: bool = False) -> Fact:
-    return Fact(attempt=attempt, finished=finished, due=due)
+def a_fact(
+    attempt: AttemptState | None = AttemptState.OPEN,
+    *,
+    finished: bool = False,
+    due: bool = False,
+    parts: tuple[KeptPart, ...] = (),
+) -> Fact:
+    return Fact(attempt=attempt, finished=finished, due=due, parts=parts)
 
 
 def a_running(state: BatchState = BatchState.RUNNING, *, total: int = 100, finished: int = 0) -> BatchFacts:
@@ -101,6 +108,64 @@ def test_a_job_that_is_finished_in_the_same_flush_is_not_handed_back() -> None:
     reports = [a_report((1, 3), 2, AttemptState.REFUSED, AGAIN), a_report((1, 3), 1)]
     decided = decide(reports, [OPEN, UNKNOWN])
     assert (decided.due, len(decided.results)) == ([], 1)
+
+
+def a_part(key: tuple[int, int], number: int, attempt: int = 1, **changes: Decimal) -> Report:
+    return a_report(key, attempt, then=Part(number=number, body=b"%d" % attempt), **changes)
+
+
+def kept(*numbers: int, cost: Decimal | None = None) -> tuple[KeptPart, ...]:
+    return tuple(KeptPart(number=number, usage=a_usage(number), cost=cost) for number in numbers)
+
+
+def test_a_part_is_kept_and_its_job_due_at_once() -> None:
+    decided = decide([a_part((1, 3), 0)], [OPEN])
+    assert decided.parts == [{"batch_id": 1, "position": 3, "part": 0, "number": 1, "body": b"1"}]
+    assert decided.due == [{"batch_id": 1, "position": 3, "at": AT, "why": "next_part"}]
+    assert [row["state"] for row in decided.attempts] == [AttemptState.OK]
+    assert (decided.results, decided.no_parts, decided.batches[0]["add_attempts"]) == ([], [], 1)
+
+
+def test_a_late_part_is_kept_and_hands_nothing_on() -> None:
+    decided = decide([a_part((1, 3), 1)], [a_fact(AttemptState.UNKNOWN, due=True, parts=kept(0))])
+    assert (len(decided.parts), decided.due, decided.not_due) == (1, [], [])
+
+
+def test_of_two_parts_for_one_place_the_first_is_kept() -> None:
+    decided = decide([a_part((1, 3), 0, 1), a_part((1, 3), 0, 2), a_part((1, 4), 0)], [UNKNOWN, OPEN, OPEN])
+    assert [(row["position"], row["number"]) for row in decided.parts] == [(3, 1), (4, 1)]
+    assert [row["state"] for row in decided.attempts] == [AttemptState.OK, AttemptState.DISCARDED, AttemptState.OK]
+    assert [row["position"] for row in decided.due] == [3, 4]
+
+
+@pytest.mark.parametrize("attempt", [AttemptState.OPEN, AttemptState.UNKNOWN])
+def test_a_part_for_a_taken_place_is_discarded(attempt: AttemptState) -> None:
+    decided = decide([a_part((1, 3), 1, 3)], [a_fact(attempt, parts=kept(0, 1))])
+    assert (decided.parts, [row["state"] for row in decided.attempts]) == ([], [AttemptState.DISCARDED])
+    assert len(decided.due) == (attempt is AttemptState.OPEN)
+
+
+@pytest.mark.parametrize("attempt", [AttemptState.OPEN, AttemptState.UNKNOWN])
+def test_a_part_of_a_finished_job_is_discarded_and_hands_nothing_on(attempt: AttemptState) -> None:
+    decided = decide([a_part((1, 3), 0)], [a_fact(attempt, finished=True)])
+    assert (decided.parts, decided.due) == ([], [])
+    assert [row["state"] for row in decided.attempts] == [AttemptState.DISCARDED]
+
+
+def test_the_result_ends_the_parts_and_has_used_what_those_it_is_made_of_have() -> None:
+    report = a_report((1, 3), 4, cost=Decimal("0.5"))
+    report = replace(report, then=replace(an_answer(report.key), parts=2))
+    facts = a_fact(parts=kept(0, 1, 2, cost=Decimal("0.25")))
+    decided = decide([report], [facts])
+    (result,) = decided.results
+    assert (result["cost"], result["input_tokens"]) == (Decimal("1.00"), 10 + 0 + 1)
+    assert decided.no_parts == [(1, 3)]
+    assert decided.attempts[0]["cost"] == decided.batches[0]["add_cost"] == Decimal("0.5")
+
+
+def test_a_report_that_does_not_win_ends_no_parts() -> None:
+    decided = decide([a_report((1, 3), 2, AttemptState.FAILED, AGAIN)], [a_fact(parts=kept(0))])
+    assert (decided.no_parts, len(decided.due)) == ([], 1)
 
 
 def test_an_unknown_outcome_adds_to_no_sum() -> None:

@@ -4,9 +4,9 @@ A small ledger in memory applies each plan, so that the facts of the next one ar
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -16,15 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from broker.domain.attempt import AttemptState
 from broker.domain.batch import TERMINAL, BatchState
 from broker.domain.job import JobKey
-from broker.domain.report import Again, Report
+from broker.domain.report import Again, Part, Report
 from broker.domain.result import ResultState
-from broker.store.facts import BatchFacts, Fact
+from broker.domain.usage import Usage
+from broker.store.facts import BatchFacts, Fact, KeptPart
 from broker.store.plan import Plan, plan
-from broker.testing.builders import a_failure, a_report, a_usage
+from broker.store.record import _may_have_parts
+from broker.testing.builders import a_failure, a_report, a_usage, an_answer
 
 JOBS = 4
 MOST_ATTEMPTS = 3
 ENDINGS = st.sampled_from(["answer", "failure", "refused", "retry", "unknown", "gave up"])
+WITH_PARTS = ENDINGS | st.just("part")
+PLACES = 2
 
 
 @dataclass
@@ -35,6 +39,12 @@ class Books:
     state: BatchState = BatchState.RUNNING
     attempts: dict[tuple[JobKey, int], AttemptState] = field(default_factory=dict)
     results: dict[JobKey, tuple[int, ResultState]] = field(default_factory=dict)
+    parts: dict[JobKey, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    """Of each job: what is kept for each place, by the number of its attempt."""
+    usage: dict[JobKey, int | None] = field(default_factory=dict)
+    """Input tokens of results."""
+    tokens: dict[tuple[JobKey, int], int | None] = field(default_factory=dict)
+    """Input tokens of attempts."""
     due: set[JobKey] = field(default_factory=set)
     spent: Counter[str] = field(default_factory=Counter)
     hours: Counter[int] = field(default_factory=Counter)
@@ -44,14 +54,7 @@ class Books:
         self.attempts[key, number] = AttemptState.OPEN
 
     def commit(self, reports: Sequence[Report]) -> Plan:
-        facts = [
-            Fact(
-                attempt=self.attempts.get((report.key, report.number)),
-                finished=report.key in self.results,
-                due=report.key in self.due,
-            )
-            for report in reports
-        ]
+        facts = [self._fact(report) for report in reports]
         batch = BatchFacts(
             state=self.state, total=self.total, finished=len(self.results), project="default", tag="nightly"
         )
@@ -59,13 +62,35 @@ class Books:
         self._apply(decided)
         return decided
 
+    def _fact(self, report: Report) -> Fact:
+        attempt = self.attempts.get((report.key, report.number))
+        parts = self.parts[report.key] if _may_have_parts(report.number, attempt) else {}
+        return Fact(
+            attempt=attempt,
+            finished=report.key in self.results,
+            due=report.key in self.due,
+            parts=tuple(
+                KeptPart(number=place, usage=Usage(input_tokens=self.tokens[report.key, number]), cost=None)
+                for place, number in sorted(parts.items())
+            ),
+        )
+
     def _apply(self, decided: Plan) -> None:
         for row in decided.results:
             key = JobKey(row["batch_id"], row["position"])
             assert key not in self.results, "a second result"
             self.results[key] = (row["seq"], row["state"])
+            self.usage[key] = row["input_tokens"]
+        for row in decided.parts:
+            places = self.parts[JobKey(row["batch_id"], row["position"])]
+            assert row["part"] not in places, "a second answer for one place"
+            places[row["part"]] = row["number"]
+        for key in decided.no_parts:
+            del self.parts[key]
         for row in decided.attempts:
-            self.attempts[JobKey(row["of_batch"], row["of_position"]), row["of_number"]] = row["state"]
+            attempt = JobKey(row["of_batch"], row["of_position"]), row["of_number"]
+            self.attempts[attempt] = row["state"]
+            self.tokens[attempt] = row["input_tokens"]
         self.due -= set(decided.not_due)
         self.due |= {JobKey(row["batch_id"], row["position"]) for row in decided.due}
         for row in decided.hourly:
@@ -83,8 +108,9 @@ def ending(key: JobKey, number: int, kind: str, seed: int) -> Report:
     usage, cost = a_usage(draw.randint(1, 99)), Decimal(draw.randint(1, 10**6)).scaleb(-10)
     at = draw.choice([0.0, 3_600.0, 7_200.0])
     match kind:
-        case "answer":
-            return a_report(key, number, usage=usage, cost=cost, finished_at=at)
+        case "answer" | "part":
+            part = Part(number=draw.randrange(PLACES), body=b"") if kind == "part" else None
+            return a_report(key, number, then=part, usage=usage, cost=cost, finished_at=at)
         case "failure":
             return a_report(key, number, AttemptState.FAILED, a_failure(key), usage=usage, cost=cost, finished_at=at)
         case "refused":
@@ -99,7 +125,9 @@ def ending(key: JobKey, number: int, kind: str, seed: int) -> Report:
 
 
 @st.composite
-def flushes(draw: st.DrawFn) -> tuple[Books, list[Report], list[list[Report]]]:
+def flushes(
+    draw: st.DrawFn, endings: st.SearchStrategy[str] = ENDINGS
+) -> tuple[Books, list[Report], list[list[Report]]]:
     """Books with attempts open or unknown, their reports, and these shuffled, repeated and cut into flushes."""
     books = Books()
     reports = []
@@ -109,7 +137,7 @@ def flushes(draw: st.DrawFn) -> tuple[Books, list[Report], list[list[Report]]]:
         for number in numbers:
             last = number == numbers[-1]
             books.attempts[key, number] = AttemptState.OPEN if last else AttemptState.UNKNOWN
-            kind = draw(ENDINGS if last else ENDINGS.filter(lambda kind: kind not in ("unknown", "gave up")))
+            kind = draw(endings if last else endings.filter(lambda kind: kind not in ("unknown", "gave up")))
             reports.append(ending(key, number, kind, draw(st.integers(0, 2**32))))
     sent = draw(st.permutations(reports + draw(st.lists(st.sampled_from(reports), max_size=8))))
     cuts = sorted(draw(st.sets(st.integers(1, len(sent) - 1), max_size=4)))
@@ -117,7 +145,7 @@ def flushes(draw: st.DrawFn) -> tuple[Books, list[Report], list[list[Report]]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(case=flushes())
+@given(case=flushes(WITH_PARTS))
 def test_sums_are_the_same_over_any_order_and_any_repetition(
     case: tuple[Books, list[Report], list[list[Report]]],
 ) -> None:
@@ -158,7 +186,7 @@ def test_one_flush_prefers_answers_to_failures(case: tuple[Books, list[Report], 
 
 
 @settings(max_examples=200, deadline=None)
-@given(case=flushes())
+@given(case=flushes(WITH_PARTS))
 def test_sending_everything_again_changes_nothing(case: tuple[Books, list[Report], list[list[Report]]]) -> None:
     books, _, sent = case
     for flush in sent:
@@ -166,10 +194,32 @@ def test_sending_everything_again_changes_nothing(case: tuple[Books, list[Report
     for flush in sent:
         decided = books.commit(flush)
         assert (decided.results, decided.attempts, decided.due, decided.hourly) == ([], [], [], [])
+        assert (decided.parts, decided.no_parts) == ([], [])
+
+
+@settings(max_examples=300, deadline=None)
+@given(case=flushes(WITH_PARTS))
+def test_a_good_answer_is_the_result_or_a_part_that_is_kept_or_discarded(
+    case: tuple[Books, list[Report], list[list[Report]]],
+) -> None:
+    """And none of them twice, in any order and any flushes."""
+    books, reports, sent = case
+    for flush in sent:
+        books.commit(flush)
+    good = {(report.key, report.number): report.then for report in reports if report.state is AttemptState.OK}
+    for (key, number), then in good.items():
+        state = books.attempts[key, number]
+        assert state in (AttemptState.OK, AttemptState.DISCARDED)
+        if isinstance(then, Part) and key not in books.results:
+            assert (state is AttemptState.OK) == (books.parts[key].get(then.number) == number)
+    assert not any(books.parts[key] for key in books.results)
 
 
 class AnyJobs(RuleBasedStateMachine):
-    """Whatever happens to a job, in whatever order: it is always owned by somebody, and finished once."""
+    """Whatever happens to a job, in whatever order: it is always owned by somebody, and finished once.
+
+    Each job takes one call more than the one before it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,6 +228,8 @@ class AnyJobs(RuleBasedStateMachine):
         self.ended_as: BatchState | None = None
         self.first: dict[JobKey, tuple[int, ResultState]] = {}
         self.sent: list[Report] = []
+        self.parts_seen: dict[tuple[JobKey, int], int] = {}
+        """How many parts there were when an attempt was claimed."""
 
     def _attempts(self, *states: AttemptState) -> list[tuple[JobKey, int]]:
         return sorted(attempt for attempt, state in self.books.attempts.items() if state in states)
@@ -190,16 +242,24 @@ class AnyJobs(RuleBasedStateMachine):
         if key not in self.books.results and not any(k == key for k, _ in self._attempts(AttemptState.OPEN)):
             number = max((n for k, n in self.books.attempts if k == key), default=0) + 1
             self.books.open(key, number)
+            self.parts_seen[key, number] = len(self.books.parts[key])
+
+    def _ending(self, key: JobKey, number: int, kind: str, seed: int) -> Report:
+        report, seen = ending(key, number, kind, seed), self.parts_seen[key, number]
+        if kind != "answer":
+            return report
+        last = seen == key.position
+        return replace(report, then=replace(an_answer(key), parts=seen) if last else Part(number=seen, body=b""))
 
     @precondition(lambda self: self._attempts(AttemptState.OPEN))
     @rule(pick=st.randoms(), kind=ENDINGS, seed=st.integers(0, 2**32))
     def report(self, pick: random.Random, kind: str, seed: int) -> None:
-        self._send(ending(*pick.choice(self._attempts(AttemptState.OPEN)), kind, seed))
+        self._send(self._ending(*pick.choice(self._attempts(AttemptState.OPEN)), kind, seed))
 
     @precondition(lambda self: self._attempts(AttemptState.UNKNOWN))
     @rule(pick=st.randoms(), kind=ENDINGS, seed=st.integers(0, 2**32))
     def report_late(self, pick: random.Random, kind: str, seed: int) -> None:
-        self._send(ending(*pick.choice(self._attempts(AttemptState.UNKNOWN)), kind, seed))
+        self._send(self._ending(*pick.choice(self._attempts(AttemptState.UNKNOWN)), kind, seed))
 
     @rule(pick=st.randoms())
     def send_again(self, pick: random.Random) -> None:
@@ -242,6 +302,24 @@ class AnyJobs(RuleBasedStateMachine):
     @invariant()
     def no_finished_job_is_due(self) -> None:
         assert not self.books.due & self.books.results.keys()
+
+    @invariant()
+    def parts_stand_in_a_row_and_go_with_the_result(self) -> None:
+        for key, places in self.books.parts.items():
+            assert sorted(places) == list(range(len(places)))
+            assert len(places) <= key.position
+            assert not places or key not in self.books.results
+            assert all(self.books.attempts[key, number] is AttemptState.OK for number in places.values())
+
+    @invariant()
+    def a_good_result_is_made_of_as_many_answers_as_its_job_takes_and_has_used_what_they_have(self) -> None:
+        for key, (_, state) in self.books.results.items():
+            good = [(k, n) for k, n in self._attempts(AttemptState.OK) if k == key]
+            if state is ResultState.SUCCEEDED:
+                assert len(good) == key.position + 1
+                assert self.books.usage[key] == sum(self.books.tokens[each] or 0 for each in good)
+            else:
+                assert len(good) <= key.position
 
 
 TestAnyJobs = AnyJobs.TestCase
