@@ -5,6 +5,7 @@ import pytest
 
 from broker.catalog.lookup import providers
 from broker.catalog.starter import key_names, starter
+from broker.domain.dialect import Dialect
 from broker.settings import parse
 
 
@@ -13,6 +14,13 @@ def test_every_found_key_with_a_known_url_becomes_an_account() -> None:
     accounts = parse(text, Path("penstock.toml")).accounts
     assert [account.name for account in accounts] == list(names) == ["openai-1", "groq-1"]
     assert [account.secret for account in accounts] == ["env:OPENAI_API_KEY", "env:GROQ_API_KEY"]
+
+
+def test_a_key_that_opens_two_apis_of_one_vendor_is_one_account() -> None:
+    text, names = starter(providers().values(), frozenset({"ANTHROPIC_API_KEY", "GEMINI_API_KEY"}))
+    assert names == ("anthropic-1", "gemini-1")
+    protocols = [account.protocols for account in parse(text, Path("penstock.toml")).accounts]
+    assert protocols == [(Dialect.ANTHROPIC_MESSAGES,), (Dialect.GEMINI_GENERATE_CONTENT,)]
 
 
 def test_a_provider_that_needs_its_url_stays_a_comment() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from broker.domain.account import Autoscale, ChargeMode, Limits, Prices
-from broker.domain.dialect import OPENAI_FAMILY
+from broker.domain.dialect import Dialect
 from broker.domain.outcome import RetryPolicy
 from broker.errors import ConfigError
 from broker.settings import Settings, load, parse
@@ -27,7 +27,7 @@ def refused(text: str) -> list[str]:
 def test_an_account_takes_what_the_catalog_knows() -> None:
     (account,) = settings(OPENAI).accounts
     assert account.base_url == "https://api.openai.com/v1"
-    assert account.protocols == OPENAI_FAMILY
+    assert account.protocols == (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.OPENAI_EMBEDDINGS)
     assert account.price_provider == "openai"
     assert account.charge_mode is ChargeMode.ACTUAL
     assert account.secret == "env:KEY"
@@ -147,7 +147,7 @@ def test_key_origins_name_the_line_of_each_key() -> None:
         (OPENAI.replace("models", "licence"), "accounts[0].models: is missing; add `models = …`"),
         (OPENAI.replace('"a"', '"a@b"'), "penstock.toml:2: accounts[0].name: must be 1 to 64 letters"),
         (OPENAI.replace('"openai"', '"opnai"'), 'penstock.toml:3: accounts[0].provider: unknown provider "opnai"; did'),
-        (OPENAI.replace('"openai"', '"anthropic"'), 'did you mean "anthropic-openai"?'),
+        (OPENAI.replace('"openai"', '"antropic"'), 'did you mean "anthropic"?'),
         (OPENAI.replace('"openai"', '"qqq"'), "(known: openai, azure,"),
         (
             OPENAI + 'protocol = "anthropic"\n',
