@@ -90,7 +90,7 @@ async def costs(database: Database, jobs: int) -> dict[str, list[Cost]]:
         for k, n in [(k, RECORDS[index % len(RECORDS)]) for index, k in enumerate((*CLAIMS, CLAIMS[-1]))]:
             count = jobs // 4 if k == 1 else jobs
             batch_id = await database.write(a_batch, count, per_segment=1_000)
-            await database.write(workers.beat, ME.worker_id, 0)
+            await database.write(workers.beat, ME.worker_id, workers.Signs())
             keys = [JobKey(batch_id, position) for position in range(count)]
             found.setdefault(f"claim k={k}", []).append(await claiming(database, keys, k))
             found.setdefault(f"record n={n}", []).append(await recording(database, keys, n))

@@ -177,8 +177,8 @@ def _audit_parts(connection: Connection) -> None:
         found.setdefault(JobKey(row.batch_id, row.position), []).append(row.part)
     for key, numbers in found.items():
         assert numbers == list(range(len(numbers))), f"{key}: parts {numbers}"
-    key = (attempts.c.batch_id, attempts.c.position, attempts.c.number)
-    good = set(map(tuple, connection.execute(select(*key).where(attempts.c.state == AttemptState.OK))))
+    one = (attempts.c.batch_id, attempts.c.position, attempts.c.number)
+    good = set(map(tuple, connection.execute(select(*one).where(attempts.c.state == AttemptState.OK))))
     assert {(row.batch_id, row.position, row.number) for row in rows} <= good, "a part of no good attempt"
     finished = connection.execute(select(results_table.c.batch_id, results_table.c.position))
     assert not found.keys() & {JobKey(*row) for row in finished}, "parts of a finished job"
