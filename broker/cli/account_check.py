@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -13,6 +13,7 @@ from broker.domain.caps import Caps
 from broker.domain.clock import Clock
 from broker.domain.dialect import spoken
 from broker.domain.job import Endpoint, Job, JobKey
+from broker.domain.provider import reconsidered
 from broker.errors import ConfigError
 from broker.secrets import read_secret
 from broker.wiring.known_models import known_caps
@@ -83,7 +84,10 @@ async def _ask(calls: Calls, account: Account, model: str, endpoint: Endpoint, c
     job = Job(key=JobKey(0, 0), custom_id="check", endpoint=endpoint, route=model, body=orjson.dumps(request))
     said = Interpreter(account, caps=caps).said(job, request, logical=model, model=account.models[model])
     ending = await calls.post(said.url, {CALL_ID_HEADER: str(uuid.uuid4()), **said.headers}, said.body)
-    return classify(ending, said, now=clock.now())
+    verdict = classify(ending, said, now=clock.now())
+    if verdict.error is None:
+        return verdict
+    return replace(verdict, error=reconsidered(verdict.error, account.facts.quirks))
 
 
 def _request(endpoint: Endpoint, caps: Caps) -> dict[str, object]:
