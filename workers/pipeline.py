@@ -159,11 +159,9 @@ class Pipeline:
 
     async def _empty_hands(self, why: str) -> None:
         """Send all that has not started back; it stays here if the database does not take it."""
-        waiting = [*self._timed, *self._hand]
+        self._hand.extendleft(reversed(self._timed))
         self._timed.clear()
-        self._hand.clear()
-        if not await self._hand_back(waiting, why):
-            self._hand.extend(waiting)
+        await self._hand_back_the_unreserved(why)
 
     async def _hand_back_the_unreserved(self, why: str) -> None:
         """Send back what has no start time; it stays here if the database does not take it."""

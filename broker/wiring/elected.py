@@ -36,11 +36,6 @@ class Elected:
         self._epoch: int | None = None
         self._confirmed = float("-inf")
 
-    @property
-    def holds(self) -> bool:
-        """Whether this process plays the role now."""
-        return self._epoch is not None
-
     async def run(self) -> None:
         """Stand and play until cancelled; then the role is left to whoever stands next."""
         while True:

@@ -1,6 +1,5 @@
 """A PostgreSQL that belongs to a test: it may be stopped as a power cut would, and started again."""
 
-import asyncio
 import signal
 import subprocess
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ import asyncpg
 
 from tests.servers import debian
 from tests.servers.finding import Unavailable
+from tests.servers.waiting import answering
 
 START_S = 60.0
 _USER = "postgres"
@@ -48,14 +48,13 @@ class PrivatePostgres:
 
     async def answers(self) -> None:
         """Wait until it can be used; raises `Unavailable` when it has ended."""
-        async with asyncio.timeout(START_S):
-            while True:
-                try:
-                    return await ask(self.url)
-                except CANNOT_CONNECT:
-                    if not self.running:
-                        raise Unavailable(f"it ended at once: {self._log.read_text()[-300:]}") from None
-                    await asyncio.sleep(0.1)
+        await answering(
+            lambda: ask(self.url),
+            cannot_connect=CANNOT_CONNECT,
+            running=lambda: self.running,
+            last_words=self._log.read_text,
+            within_s=START_S,
+        )
 
     @property
     def running(self) -> bool:

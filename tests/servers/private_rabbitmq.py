@@ -11,7 +11,7 @@ import aio_pika
 from aio_pika.exceptions import AMQPError
 
 from tests.servers import debian
-from tests.servers.finding import Unavailable
+from tests.servers.waiting import answering
 
 START_S = 90.0
 _USER = "rabbitmq"
@@ -56,14 +56,13 @@ class PrivateRabbit:
 
     async def answers(self) -> None:
         """Wait until it can be used; raises `Unavailable` when it has ended."""
-        async with asyncio.timeout(START_S):
-            while True:
-                try:
-                    return await ask(self.url)
-                except CANNOT_CONNECT:
-                    if not self.running:
-                        raise Unavailable(f"it ended at once: {self._log.read_text()[-300:]}") from None
-                    await asyncio.sleep(0.2)
+        await answering(
+            lambda: ask(self.url),
+            cannot_connect=CANNOT_CONNECT,
+            running=lambda: self.running,
+            last_words=self._log.read_text,
+            within_s=START_S,
+        )
 
     @property
     def running(self) -> bool:
