@@ -286,3 +286,12 @@ def test_defaults_stand_in_for_what_was_not_said() -> None:
     wanted = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "temperature": 1.0, "top_p": 1.0}
     assert {name: value[name] for name in wanted} == wanted
     assert value["text"] == {"format": {"type": "text"}}
+
+
+@pytest.mark.parametrize("odd", [None, 7, "odd", True, [], ["odd"], {}, {"type": 7}, {"odd": 7}, {"format": 7}])
+def test_settings_of_a_wrong_type_are_not_repeated(odd: Any) -> None:
+    names = (
+        "model instructions tools tool_choice temperature top_p metadata reasoning text truncation user top_logprobs"
+    )
+    for name in names.split():
+        written(TextPart(text="a"), request={name: odd}, model=None)
