@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import islice
 
 from broker.domain.clock import Clock
-from broker.domain.report import Conclusion, Report
+from broker.domain.report import Conclusion, Part, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE
 from broker.errors import StoreRefused, StoreUnavailable
@@ -56,16 +56,20 @@ async def commit(database: Database, reports: Sequence[Report]) -> tuple[list[Pl
 
 
 def without_answer(report: Report) -> Report:
-    """What can surely be stored of a report that cannot: the call was made, and its job failed."""
+    """What can surely be stored of a report that cannot: the call was made, and its job failed.
+
+    But for a part of an answer: its bytes can be stored, so it is what goes with it that cannot.
+    """
     custom_id = report.then.custom_id if isinstance(report.then, Conclusion) else None
+    failed = Conclusion(
+        state=ResultState.FAILED,
+        custom_id=custom_id,
+        error_code="unrecordable",
+        error_message="the answer cannot be stored in the database; it was set aside beside the spool",
+    )
     return replace(
         report,
-        then=Conclusion(
-            state=ResultState.FAILED,
-            custom_id=custom_id,
-            error_code="unrecordable",
-            error_message="the answer cannot be stored in the database; it was set aside beside the spool",
-        ),
+        then=report.then if isinstance(report.then, Part) else failed,
         usage=NO_USAGE,
         cost=None,
         price_version=None,

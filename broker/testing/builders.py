@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint, JobKey
-from broker.domain.report import Again, Conclusion, Report
+from broker.domain.report import Again, Conclusion, Part, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
 from broker.store import manifest
@@ -61,7 +61,7 @@ def a_report(
     key: JobKey | tuple[int, int],
     number: int = 1,
     state: AttemptState = AttemptState.OK,
-    then: Conclusion | Again | None = None,
+    then: Conclusion | Part | Again | None = None,
     *,
     usage: Usage | None = None,
     cost: Decimal | None = None,

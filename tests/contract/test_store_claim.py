@@ -245,12 +245,12 @@ def test_a_job_reaches_the_one_account_of_three_that_has_not_refused_it(ledger: 
 
     assert claimed(ACCOUNT).verdict is Verdict.NOT_HERE
     second = claimed("b")
-    assert (second.verdict, second.refused_by) == (Verdict.GRANTED, {ACCOUNT})
+    assert (second.verdict, second.refused_by) == (Verdict.GRANTED, frozenset({ACCOUNT}))
     error = CallError(error_class=ErrorClass.NOT_FOUND, scope=Scope.OTHER, message="not here")
     ledger.record(replace(a_report(key, 2, AttemptState.REFUSED, AGAIN, account="b"), error=error))
     assert [claimed(account).verdict for account in (ACCOUNT, "b")] == [Verdict.NOT_HERE] * 2
     third = claimed("c")
-    assert (third.verdict, third.refused_by) == (Verdict.GRANTED, {ACCOUNT, "b"})
+    assert (third.verdict, third.refused_by) == (Verdict.GRANTED, frozenset({ACCOUNT, "b"}))
 
 
 def test_an_account_that_nobody_can_stand_in_for_tries_again(ledger: Ledger) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -105,14 +107,14 @@ def test_later_jobs_come_behind_in_segments_of_their_own(ledger: Ledger) -> None
     ],
 )
 def test_a_batch_has_one_form_one_use_and_one_rule_for_losses(
-    ledger: Ledger, differs: dict[str, object], why: str
+    ledger: Ledger, differs: dict[str, Any], why: str
 ) -> None:
     append(ledger, "m1")
     with pytest.raises(BatchDiffers, match=why) as caught:
-        ledger.write(submissions.append, a_message("m2"), an_open_batch(**differs), packed(1), told)
+        ledger.write(submissions.append, a_message("m2"), replace(an_open_batch(), **differs), packed(1), told)
     assert caught.value.code == "batch_differs"
     assert the_batch(ledger)["total"] == 2
-    ledger.write(submissions.append, a_message("m2"), an_open_batch("other", **differs), packed(1), told)
+    ledger.write(submissions.append, a_message("m2"), replace(an_open_batch("other"), **differs), packed(1), told)
     opened_with = {"dialect": "openai", "on_loss": "fail", "use": None} | differs
     assert {name: ledger.rows(batches_table)[-1][name] for name in opened_with} == opened_with
 

@@ -110,8 +110,8 @@ def test_a_job_that_is_finished_in_the_same_flush_is_not_handed_back() -> None:
     assert (decided.due, len(decided.results)) == ([], 1)
 
 
-def a_part(key: tuple[int, int], number: int, attempt: int = 1, **changes: Decimal) -> Report:
-    return a_report(key, attempt, then=Part(number=number, body=b"%d" % attempt), **changes)
+def a_part(key: tuple[int, int], number: int, attempt: int = 1) -> Report:
+    return a_report(key, attempt, then=Part(number=number, body=b"%d" % attempt))
 
 
 def kept(*numbers: int, cost: Decimal | None = None) -> tuple[KeptPart, ...]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.domain.report import Conclusion, Report
+from broker.domain.report import Conclusion, Part, Report
 from broker.domain.result import ResultState
 from broker.store import batches, results
+from broker.store.tables import part_answers
 from broker.testing.builders import a_report, a_usage
 from broker.testing.outages import eventually
 from tests.unit.workers.test_recorder import Rig, rigged
@@ -90,6 +91,21 @@ def test_what_is_told_as_recorded_is_what_was_stored(sqlite_url: str, tmp_path: 
 
 def _too_many(report: Report) -> bool:
     return (report.usage.input_tokens or 0) >= 2**63
+
+
+def test_a_part_of_an_answer_is_kept_without_what_cannot_be_stored_of_it(sqlite_url: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with rigged(sqlite_url, tmp_path, 1) as rig, rig.running():
+            part = a_report((rig.batch_id, 0), then=Part(number=0, body=b"first"))
+            rig.recorder.put_nowait(unstorable(part))
+            await rig.drained()
+            await eventually(lambda: len(rig.recorder) == 0)
+            kept = await rig.database.read(lambda connection: connection.execute(part_answers.select()).all())
+            assert [(row.part, row.body) for row in kept] == [(0, b"first")]
+            assert await states(rig) == {}
+            assert [report.then for report in set_aside(rig.folder)] == [part.then]
+
+    asyncio.run(run())
 
 
 def test_what_not_even_its_substitute_gets_in_is_given_up_and_holds_up_nobody(sqlite_url: str, tmp_path: Path) -> None:
