@@ -40,3 +40,7 @@ def test_a_corpus_of_bad_answers_is_well_formed(path: Any) -> None:
         assert 200 <= case["status"] < 300, "an error status is no bad answer"
         assert all(name == name.lower() for name in case["headers"]), case["name"]
         assert case["source"], case["name"]
+
+
+def test_the_corpus_of_bad_answers_is_large() -> None:
+    assert sum(len(entries(path)) for path in files("bad_answers")) >= 60

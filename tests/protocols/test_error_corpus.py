@@ -38,3 +38,7 @@ def test_a_corpus_of_errors_is_well_formed(path: Any) -> None:
         assert not 200 <= case["status"] < 300, "a success with an error inside is a bad answer"
         assert all(name == name.lower() for name in case["headers"]), case["name"]
         assert case["source"], case["name"]
+
+
+def test_the_corpus_of_errors_is_large() -> None:
+    assert sum(len(entries(path)) for path in files("errors")) >= 100
