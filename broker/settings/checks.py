@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from broker.domain.route import USE
 from broker.redaction import redact
 
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -41,6 +42,13 @@ def label(value: str) -> str:
     if redact(value) != value:
         raise ValueError("looks like a key; use api_key with env:NAME or file:/path")
     return value
+
+
+def model_name(value: str) -> str:
+    """Accept a name that producers ask for."""
+    if USE in value:
+        raise ValueError(f'must not hold "{USE}", which stands before what a batch is for')
+    return label(value)
 
 
 def account_name(value: str) -> str:

@@ -136,7 +136,10 @@ class AccountSection(Section):
         examples=[{"gpt-5-mini": {"input": 0.25, "output": 2.0}}],
     )
     licence: Label | None = Field(
-        default=None, description="Licence of what is served, kept as text.", examples=["non-commercial"]
+        default=None,
+        description="What its models may be used for, where that is restricted: it serves only batches whose `--use` "
+        "says just this. An account without one serves every batch.",
+        examples=["non-commercial"],
     )
     workers: PositiveCount = Field(
         default=1,

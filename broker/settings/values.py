@@ -15,6 +15,7 @@ from broker.settings.checks import (
     header_name,
     header_value,
     label,
+    model_name,
     path_template,
     queue_prefix,
     secret_reference,
@@ -73,7 +74,8 @@ RedisUrl = Annotated[str, AfterValidator(service_url("redis", "rediss", "unix"))
 QueuePrefix = Annotated[str, AfterValidator(queue_prefix)]
 Dialects = Annotated[tuple[Dialect, ...], BeforeValidator(_dialects)]
 PathTemplate = Annotated[str, AfterValidator(path_template)]
-ModelNames = Annotated[dict[Label, Label], BeforeValidator(_model_names)]
+ModelName = Annotated[str, AfterValidator(model_name)]
+ModelNames = Annotated[dict[ModelName, Label], BeforeValidator(_model_names)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveCount = Annotated[int, Field(gt=0)]
 Price = Annotated[Decimal, BeforeValidator(_price), Field(ge=0, allow_inf_nan=False)]

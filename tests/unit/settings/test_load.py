@@ -300,3 +300,9 @@ def test_a_server_that_cannot_be_meant_is_refused_without_quoting_it(tmp_path: P
         parse(f"{OPENAI}\n[broker]\n{line}\n", tmp_path / "penstock.toml")
     assert why in str(error.value)
     assert "canary-password" not in str(error.value)
+
+
+def test_a_model_cannot_be_called_like_the_route_of_a_use() -> None:
+    """Else a row could name it, and reach an account that its batch may not use."""
+    (message,) = refused(VLLM.replace('["m"]', '["m+use:non-commercial"]'))
+    assert "+use:" in message
