@@ -97,7 +97,7 @@ def _text(content: Message, unmapped: list[Unmapped]) -> str:
 def write_embedding(request: EmbeddingRequest, *, model: str, caps: Caps, losses: Losses) -> Written:  # noqa: ARG001  # the contract of all codecs
     """Write a batch with one request per input; what cannot be said is noted."""
     if request.user_id is not None:
-        losses.hint(request.pointer("user_id"), "user_id_dropped", "Gemini is not told who asks")
+        losses.hint(request.pointer("user_id"), "unsupported_field", "Gemini is not told who asks")
     if len(request.inputs) > _MOST_INPUTS:
         what = f"the target takes {_MOST_INPUTS} inputs at once, and these are {len(request.inputs)}"
         losses.content(request.input_paths[_MOST_INPUTS], "too_many_inputs", what)

@@ -64,7 +64,9 @@ _TOO_LARGE = re.compile(
 )
 _KEY = re.compile(r"(?i)api key (?:not valid|expired|not found|was reported as leaked|has been reported as leaked)")
 _NO_LIMIT = re.compile(r"\blimit: 0\b(?!\.)")
-_SPEND = re.compile(r"(?i)prepay\w* credits? (?:are|is|have been) depleted|spend(?:ing)? cap|monthly spend(?:ing)? limit")
+_SPEND = re.compile(
+    r"(?i)prepay\w* credits? (?:are|is|have been) depleted|spend(?:ing)? cap|monthly spend(?:ing)? limit"
+)
 _PER_DAY = re.compile(r"(?i)\bper[ -]?day\b")
 _CROWDED = re.compile(r"(?i)^resource exhausted[.,] please try again later")
 

@@ -20,7 +20,7 @@ from broker.protocols.exact_json import written
 from broker.protocols.gemini_generate_content.media import read_detail, read_file, read_inline, write_media
 from broker.protocols.gemini_generate_content.proto_json import Message
 from broker.protocols.losses import Losses, MalformedRequest
-from broker.protocols.tool_arguments import arguments_object
+from broker.protocols.tool_arguments import UNPARSABLE_KEY, arguments_object
 
 _DATA = frozenset(
     {
@@ -46,7 +46,7 @@ def read_part(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Ite
     part = Message(value, path)
     kind = _kind(part)
     if not part.members.keys() <= _USUAL:
-        strange = next((name for name in part.members if name not in _KNOWN), None)
+        strange = next((name for name, inner in part.members.items() if name not in _KNOWN and inner is not None), None)
         if kind is None and strange is not None:  # a kind of the future
             yield OpaquePart(kind=strange, raw=value, path=path)
             return
@@ -56,6 +56,8 @@ def read_part(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Ite
         yield from _text(part, signature, path)
     elif kind is not None:
         yield _not_text(part, kind, signature, unmapped)
+        if signature is not None and kind != "functionCall":
+            yield ReasoningPart(signature=signature, path=path)
     elif signature is not None:
         yield ReasoningPart(signature=signature, path=path)
     else:
@@ -213,7 +215,7 @@ def note_mark(part: TextPart | MediaPart | CallPart | ResultPart, losses: Losses
 
 def _written_media(part: MediaPart, caps: Caps, losses: Losses) -> Iterator[dict[str, object]]:
     if part.context:
-        losses.converted(part.path, "context_as_text", "what is told about a document becomes a text before it")
+        losses.converted(part.path, "document_context", "what is told about a document becomes a text before it")
         yield {"text": part.context}
     media = write_media(part, caps, losses)
     if media is not None:
@@ -224,7 +226,7 @@ def _written_call(call: CallPart, losses: Losses) -> dict[str, object]:
     if call.custom:
         what = f"the call of {call.name} has free text as its argument"
         losses.content(call.path, "custom_tool", what, droppable=True)
-        arguments: Mapping[str, object] = {"input": call.arguments_text}
+        arguments: Mapping[str, object] = {UNPARSABLE_KEY: call.arguments_text}
     else:
         arguments = arguments_object(call, losses)
     part: dict[str, object] = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}

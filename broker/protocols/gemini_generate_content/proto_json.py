@@ -153,7 +153,15 @@ class Message:
             if name not in known and inner is not None
         ]
 
-    def unsupported(self, name: str, detail: str, loss_class: LossClass, *, droppable: bool = False) -> list[Unmapped]:
+    def unsupported(
+        self,
+        name: str,
+        detail: str,
+        loss_class: LossClass,
+        *,
+        code: str = "unsupported_field",
+        droppable: bool = False,
+    ) -> list[Unmapped]:
         """A member that is known and has no place in another dialect, if it was said."""
         found = self.members.get(name)
         if found is None or found in ({}, []):
@@ -161,7 +169,7 @@ class Message:
         return [
             Unmapped(
                 path=self.at(name),
-                code="unsupported_field",
+                code=code,
                 detail=detail,
                 loss_class=loss_class,
                 droppable=droppable,

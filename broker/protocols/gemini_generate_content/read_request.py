@@ -39,7 +39,7 @@ def read_request(body: Json) -> CanonicalRequest:
         return read_embedding(message)
     unmapped = message.unknown(_KNOWN)
     for name, detail in _STATE.items():
-        unmapped += message.unsupported(name, detail, LossClass.CONTENT)
+        unmapped += message.unsupported(name, detail, LossClass.CONTENT, code="provider_state")
     for name, detail in _HINTS.items():
         unmapped += message.unsupported(name, detail, LossClass.HINT)
     generation = read_generation(message, unmapped)

@@ -101,7 +101,7 @@ def _level(reasoning: Reasoning, caps: Caps, losses: Losses) -> dict[str, object
             level = nearest_effort(effort, caps.efforts)
             if reasoning.effort is None:
                 what = f"a budget of {reasoning.budget_tokens} tokens is said as the level {level}"
-                losses.converted(reasoning.path, "budget_as_effort", what)
+                losses.converted(reasoning.path, "budget_to_effort", what)
             elif level != effort:
                 losses.sampling(reasoning.path, "clamped", f"the target knows no effort {effort}; {level} is nearest")
             return {"thinkingLevel": level.upper()}

@@ -82,9 +82,9 @@ def _seal(turn: Turn, parts: Sequence[dict[str, object]], losses: Losses) -> Non
 
 def _identity(request: Request, losses: Losses) -> Iterator[tuple[str, object]]:
     if request.user_id is not None:
-        losses.hint(request.pointer("user_id"), "user_id_dropped", "Gemini is not told who asks")
+        losses.hint(request.pointer("user_id"), "unsupported_field", "Gemini is not told who asks")
     if request.metadata is not None:
-        losses.hint(request.pointer("metadata"), "metadata_dropped", "Gemini files nothing under a request's metadata")
+        losses.hint(request.pointer("metadata"), "unsupported_field", "Gemini files nothing under a request's metadata")
     tier = request.service_tier
     if tier is None or tier == "auto":
         return

@@ -120,7 +120,7 @@ def test_more_inputs_than_gemini_takes_are_refused() -> None:
 def test_who_asks_is_a_hint() -> None:
     request = EmbeddingRequest(inputs=("a",), input_paths=("/input",), user_id="u", pointers={"user_id": "/user"})
     (loss,) = write(request)[1].settle()
-    assert (loss.code, loss.path) == ("user_id_dropped", "/user")
+    assert (loss.code, loss.path) == ("unsupported_field", "/user")
 
 
 def test_token_ids_cannot_be_carried() -> None:

@@ -18,6 +18,7 @@ from broker.protocols.canonical.parts import (
     Url,
 )
 from broker.protocols.canonical.request import Role
+from broker.protocols.losses import MalformedRequest
 from tests.protocols.gemini_generate_content.asking import Body, read
 
 
@@ -188,3 +189,14 @@ def test_blocks_that_only_google_understands_are_opaque() -> None:
         "executableCode",
         "blockOfTomorrow",
     ]
+
+
+def test_a_seal_on_an_image_is_told() -> None:
+    part = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "s", "tomorrow": None}
+    parts = read(contents(part, role="model")).turns[0].parts
+    assert [type(each) for each in parts] == [MediaPart, ReasoningPart]
+
+
+def test_a_part_with_nulls_only_is_none() -> None:
+    with pytest.raises(MalformedRequest):
+        read(contents({"tomorrow": None, "text": None}))

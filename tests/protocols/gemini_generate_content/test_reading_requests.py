@@ -136,8 +136,8 @@ def test_formats() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({**HELLO, "cachedContent": "cachedContents/1"}, ("unsupported_field", "content", "/cachedContent")),
-        ({**HELLO, "cached_content": "cachedContents/1"}, ("unsupported_field", "content", "/cached_content")),
+        ({**HELLO, "cachedContent": "cachedContents/1"}, ("provider_state", "content", "/cachedContent")),
+        ({**HELLO, "cached_content": "cachedContents/1"}, ("provider_state", "content", "/cached_content")),
         ({**HELLO, "safetySettings": [{}]}, ("unsupported_field", "hint", "/safetySettings")),
         ({**HELLO, "store": False}, ("unsupported_field", "hint", "/store")),
         ({**HELLO, "tomorrow": 1}, ("unknown_field", "sampling", "/tomorrow")),

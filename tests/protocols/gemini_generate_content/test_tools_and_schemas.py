@@ -218,6 +218,7 @@ def test_names_of_properties_are_no_keywords() -> None:
     assert unheeded({"properties": {"pattern": {"type": "string"}, "not": {"const": 1}}, "enum": [{"if": 1}]}) == {
         "const"
     }
+    assert unheeded({"default": {"pattern": "x"}, "const": {"not": 1}}) == {"const"}
     assert unheeded({"$ref": "#", "description": "d"}) == {"$ref with siblings"}
     assert unheeded({"$ref": "#", "$comment": "d", "$defs": {"a": {"anyOf": [{"items": {"allOf": []}}]}}}) == {"allOf"}
 

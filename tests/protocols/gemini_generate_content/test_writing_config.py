@@ -158,7 +158,7 @@ def test_thinking_by_budget(reasoning: Reasoning, caps: Any, expected: Any, loss
         (
             Reasoning(mode=Thinking.ON, budget_tokens=4096),
             {"thinkingLevel": "MEDIUM"},
-            [("budget_as_effort", "semantic")],
+            [("budget_to_effort", "semantic")],
         ),
     ],
 )
@@ -181,6 +181,6 @@ def test_identity() -> None:
     pointers = {"user_id": "/u", "metadata": "/m", "service_tier": "/t"}
     written, losses = write(HELLO, user_id="u", metadata={"a": "b"}, service_tier="default", pointers=pointers)
     assert written.body["serviceTier"] == "standard"
-    assert losses == [("user_id_dropped", "hint", "/u"), ("metadata_dropped", "hint", "/m")]
+    assert losses == [("unsupported_field", "hint", "/u"), ("unsupported_field", "hint", "/m")]
     assert "serviceTier" not in write(HELLO, service_tier="auto")[0].body
     assert write(HELLO, service_tier="scale", pointers=pointers)[1] == [("unsupported_field", "hint", "/t")]

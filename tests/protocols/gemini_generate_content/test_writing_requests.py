@@ -259,3 +259,18 @@ def test_cache_marks_are_hints() -> None:
 def test_writing_is_the_same_every_time() -> None:
     body = json.loads((GOLDEN[0].parent / "tools_openapi_schema.json").read_text())["body"]
     assert json.dumps(write(read(body))[0].body) == json.dumps(write(read(body))[0].body)
+
+
+def test_free_text_of_a_foreign_tool_is_refused_or_wrapped() -> None:
+    call = CallPart(id="a", name="f", arguments=None, arguments_text="print(1)", custom=True, path="/c")
+    request = Request(turns=(USER, said(call, role=Role.ASSISTANT), said(ResultPart(call_id="a", parts=()))))
+    assert refused(request) == [("custom_tool", "content", "/c")]
+    assert write(request)[0].body["contents"][1]["parts"][0]["functionCall"]["args"] == {"_raw": "print(1)"}
+
+
+def test_what_is_told_about_a_document_stands_before_it() -> None:
+    source = Inline(mime="application/pdf", data="AAAA")
+    part = MediaPart(kind=MediaKind.DOCUMENT, source=source, context="A draft.", filename="a.pdf", path="/p")
+    sent, losses = write(Request(turns=(said(part),)))
+    assert sent.body["contents"][0]["parts"][0] == {"text": "A draft."}
+    assert losses == [("document_context", "semantic", "/p"), ("filename_dropped", "hint", "/p")]
