@@ -62,9 +62,14 @@ def read_parts(content: Message, unmapped: list[Unmapped]) -> Iterator[Part]:
     if type(found) is not list:
         raise MalformedRequest(at, "must be an array of parts")
     for index, value in enumerate(found):
+        path = f"{at}/{index}"
         if type(value) is not dict:
-            raise MalformedRequest(f"{at}/{index}", "must be an object")
-        yield from read_part(value, f"{at}/{index}", unmapped)
+            raise MalformedRequest(path, "must be an object")
+        text = value.get("text")
+        if len(value) == 1 and type(text) is str:  # what most parts are
+            yield TextPart(text=text, path=path)
+        else:
+            yield from read_part(value, path, unmapped)
 
 
 def _with_ids(turns: Sequence[Turn]) -> tuple[Turn, ...]:

@@ -39,10 +39,6 @@ _GOES_ON = ("willContinue", "scheduling")
 
 def read_part(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Iterator[Part]:
     """Read one part; ids of calls and responses are empty where none is given. Raises `MalformedRequest`."""
-    text = value.get("text")
-    if type(text) is str and len(value) == 1:
-        yield TextPart(text=text, path=path)
-        return
     part = Message(value, path)
     kind = _kind(part)
     if not part.members.keys() <= _USUAL:

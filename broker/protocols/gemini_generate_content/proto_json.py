@@ -47,7 +47,8 @@ class Message:
 
     def at(self, name: str) -> str:
         """The JSON pointer of a member, as it is spelled in the body."""
-        return pointer(self.path, self._spelled.get(name, name) if self._spelled else name)
+        spelled = self._spelled.get(name, name) if self._spelled else name
+        return f"{self.path}/{spelled}" if spelled.isalnum() else pointer(self.path, spelled)
 
     def has(self, name: str) -> bool:
         return self.members.get(name) is not None
