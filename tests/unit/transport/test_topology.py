@@ -29,6 +29,7 @@ def test_an_ordinary_route_can_be_read_in_its_queue() -> None:
     assert Topology().ready("gpt-4.1-mini@azure-eu-1") == "ready.gpt-4.1-mini@azure-eu-1"
     assert Topology().ready("gpt-5-mini", interactive=True) == "ready.gpt-5-mini.interactive"
     assert Topology(prefix="blue.").ready("m") == "blue.ready.m"
+    assert Topology().ready("m@home+use:non-commercial") == "ready.m@home+use:non-commercial"
 
 
 def test_long_routes_with_the_same_beginning_differ() -> None:
