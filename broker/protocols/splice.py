@@ -95,6 +95,21 @@ def with_model_where_named(body: bytes, model: str) -> bytes:
     return with_model(body, model) if any(member.key == "model" for member in members(body)) else body
 
 
+def with_models_of_elements(body: bytes, key: str, model: str) -> bytes:
+    """The body with `model` in each object of its top-level array `key` that names one, else byte for byte.
+
+    Raises `ValueError` where the body, or that array, is not what it must be.
+    """
+    parts: list[bytes] = []
+    copied = 0
+    for member in members(body):
+        if member.key == key:
+            for start, end in elements(body, member.start):
+                parts += (body[copied:start], with_model_where_named(body[start:end], model))
+                copied = end
+    return b"".join((*parts, body[copied:]))
+
+
 def with_model(body: bytes, model: str) -> bytes:
     """The body with `model` as its top-level model, everything else byte for byte.
 

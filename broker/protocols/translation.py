@@ -88,15 +88,16 @@ def translate_request(
 def translate_raw(raw: bytes, *, source: Dialect | str, target: Dialect | str, model: str) -> bytes:
     """The same body for another model of the same dialect: byte for byte, but for the value of the top-level `model`.
 
-    Raises `ValueError` when the dialects differ, or when the body is no JSON object with a model; a Gemini body
-    needs none, its model stands in the URL.
+    Raises `ValueError` when the dialects differ, or when the body is no JSON object with a model. A Gemini body needs
+    none, its model stands in the URL; each request of a batch of embeddings may name it once more.
     """
     source, target = Dialect(source), Dialect(target)
     if source is not target:
         raise ValueError(f"only a translation between equals keeps its bytes, and {source} is not {target}")
     if target is not Dialect.GEMINI_GENERATE_CONTENT:
         return splice.with_model(raw, model)
-    return splice.with_model_where_named(raw, model if "/" in model else f"models/{model}")
+    named = _resource(model)
+    return splice.with_models_of_elements(splice.with_model_where_named(raw, named), "requests", named)
 
 
 def parse_response(
@@ -177,15 +178,29 @@ def render_response(
 
 def _same(body: Json, codec: Codec, model: str) -> Translation:
     changed = dict(body)
-    if "model" in body or codec.dialect is not Dialect.GEMINI_GENERATE_CONTENT:
-        named = codec.dialect is Dialect.GEMINI_GENERATE_CONTENT and "/" not in model
-        changed["model"] = f"models/{model}" if named else model
+    if codec.dialect is not Dialect.GEMINI_GENERATE_CONTENT:
+        changed["model"] = model
+    else:  # the model stands in the URL; where a body names it, too, it must be the same
+        named = {"model": _resource(model)}
+        if "model" in body:
+            changed |= named
+        requests = body.get("requests")
+        if isinstance(requests, list):
+            changed["requests"] = [
+                {**each, **named} if isinstance(each, dict) and "model" in each else each for each in requests
+            ]
     return Translation(
         target=codec.dialect,
         body=changed,
         path=codec.path(model, body),
+        headers=codec.headers,
         items=codec.items_asked_for(body),
     )
+
+
+def _resource(model: str) -> str:
+    """How Gemini names a model inside a body."""
+    return model if "/" in model else f"models/{model}"
 
 
 def _translation(
