@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.job import Endpoint, JobKey
+from broker.domain.loss import OnLoss
 from broker.domain.report import Again, Conclusion, Part, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import NO_USAGE, Usage, UsageSource
@@ -118,10 +119,10 @@ def a_submission(name: str | None = None, **changes: object) -> NewBatch:
     return NewBatch(**(facts | changes))  # type: ignore[arg-type]  # a test names fields of `NewBatch`
 
 
-def a_segment(positions: Sequence[int], route: str = MODEL) -> SegmentDraft:
+def a_segment(positions: Sequence[int], route: str = MODEL, on_loss: OnLoss = OnLoss.FAIL) -> SegmentDraft:
     """A segment with the jobs `row-<position>`."""
     lines = [
-        pack_line(position, f"row-{position}", Endpoint.CHAT_COMPLETIONS, b'{"prompt":%d}' % position)
+        pack_line(position, f"row-{position}", Endpoint.CHAT_COMPLETIONS, b'{"prompt":%d}' % position, on_loss)
         for position in positions
     ]
     return SegmentWriter().draft(route, positions[0], positions[-1], lines)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from broker.domain.job import Endpoint, JobKey
+from broker.domain.loss import OnLoss
 from broker.feeder.segments import CACHED_SEGMENTS, READ_AHEAD, Cursor, SegmentReader
 from broker.store import manifest
 from broker.store.engine import open_database
@@ -61,6 +62,19 @@ def test_a_job_is_as_it_was_stored(sqlite_url: str) -> None:
             assert job is not None
             assert (job.key, job.custom_id, job.route) == (JobKey(batch_id, 0), "row-0", MODEL)
             assert (job.endpoint, job.body, job.from_due) == (Endpoint.CHAT_COMPLETIONS, b'{"prompt":0}', False)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("on_loss", OnLoss)
+def test_a_job_knows_what_its_batch_says_of_losses_also_when_it_is_due_again(sqlite_url: str, on_loss: OnLoss) -> None:
+    async def run() -> None:
+        async with opened(sqlite_url) as database:
+            batch_id = await stored(database, [a_segment([0, 1], on_loss=on_loss)])
+            job = await a_cursor(database, batch_id).next()
+            assert job is not None
+            again = await SegmentReader(database).jobs([JobKey(batch_id, 1)])
+            assert [one.on_loss for one in (job, *again)] == [on_loss] * 2
 
     asyncio.run(run())
 
