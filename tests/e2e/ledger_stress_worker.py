@@ -13,6 +13,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,14 +21,14 @@ from sqlalchemy import Connection
 
 from broker.domain.attempt import AttemptState
 from broker.domain.job import JobKey
-from broker.domain.report import Again, Report
+from broker.domain.report import Again, Conclusion, Part, Report
 from broker.errors import StoreUnavailable
 from broker.store import results, workers
 from broker.store.claim import Claim, Claimant, Claimed, Verdict, claim
 from broker.store.engine import Operation, open_database
 from broker.store.record import record
 from broker.store.workers import Signs
-from broker.testing.builders import FINISHED_AT, MODEL, PROVIDER, a_failure, a_report, a_usage
+from broker.testing.builders import FINISHED_AT, MODEL, PROVIDER, a_failure, a_report, a_usage, an_answer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +39,11 @@ REPORTS_LATE = 0.6
 REPLAYS = 0.1
 RETRIES = 0.07
 IDLE_S = 0.05
+
+
+def calls(key: JobKey) -> int:
+    """How many calls a job takes."""
+    return 1 + key.position % 3 if key.position % 10 == 0 else 1
 
 
 class Store:
@@ -82,6 +88,8 @@ class Process:
         """Reports that anybody's next flush takes along."""
         self.replays: list[Sequence[Report]] = []
         self.told: Counter[str] = Counter()
+        self.parts: dict[tuple[JobKey, int], tuple[bytes, ...]] = {}
+        """Of each call: the answers that its job had before."""
 
     def say(self, **said: Any) -> None:
         sys.stdout.write(json.dumps(said) + "\n")
@@ -119,8 +127,16 @@ class Process:
         if chance < RETRIES + 0.02:
             return a_report(key, number, AttemptState.UNKNOWN, again, account=account, finished_at=at)
         failed = chance < RETRIES + 0.04
-        state, then = (AttemptState.FAILED, a_failure(key)) if failed else (AttemptState.OK, None)
+        state, then = (AttemptState.FAILED, a_failure(key)) if failed else (AttemptState.OK, self.answer(key, number))
         return a_report(key, number, state, then, usage=usage, cost=cost, account=account, finished_at=at)
+
+    def answer(self, key: JobKey, number: int) -> Conclusion | Part:
+        """The whole answer, or one part of it: each names the attempts that it is made of."""
+        parts = self.parts.get((key, number), ())
+        own = b"%d" % number
+        if len(parts) + 1 < calls(key):
+            return Part(number=len(parts), body=own)
+        return replace(an_answer(key, b",".join((*parts, own))), parts=len(parts))
 
     async def flush(self, reports: list[Report]) -> None:
         """Commit these and a few strays, in any order, sometimes with the whole sent again later."""
@@ -136,8 +152,9 @@ class Process:
         for report in reports:  # an unknown outcome that becomes known after all
             if report.state is AttemptState.UNKNOWN and self.draw.random() < REPORTS_LATE:
                 self.say(late=[*report.key, report.number])
-                answer = a_report(report.key, report.number, account=report.account, finished_at=report.finished_at)
-                self.strays.append(answer)
+                then = self.answer(report.key, report.number)
+                at, account = report.finished_at, report.account
+                self.strays.append(a_report(report.key, report.number, then=then, account=account, finished_at=at))
         if self.replays and self.draw.random() < 0.5:
             await self.store.write(record, self.replays.pop())
             self.told["replays"] += 1
@@ -220,6 +237,9 @@ class Worker:
             for one, answer in zip(claims, answers, strict=True)
             if answer.verdict is Verdict.GRANTED
         ]
+        self._process.parts |= {
+            (one.key, answer.number): answer.parts for one, answer in zip(claims, answers, strict=True) if answer.parts
+        }
         self._process.say(granted=[[*one.key, number, one.attempt_id] for one, number in granted])
         return [(one.key, number) for one, number in granted]
 

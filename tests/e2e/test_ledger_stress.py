@@ -20,6 +20,7 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection, func, select
 
+from broker.domain.attempt import AttemptState
 from broker.domain.batch import TERMINAL, Batch, BatchState
 from broker.domain.job import JobKey
 from broker.domain.result import ResultState
@@ -28,10 +29,11 @@ from broker.feeder.reconcile import reconcile
 from broker.feeder.sweeper import sweep_batch
 from broker.store import batches, due, manifest, results
 from broker.store.engine import Database, Operation, open_database
-from broker.store.tables import attempts
+from broker.store.tables import attempts, part_answers
 from broker.store.tables import due as due_table
 from broker.testing.builders import a_batch
 from broker.testing.contracts.store import audit
+from tests.e2e.ledger_stress_worker import calls
 from workers.recovery import bury
 
 P = ParamSpec("P")
@@ -277,9 +279,14 @@ class Stress:
         assert {row[:4] for row in rows} == self._attempt_ids, "attempts that nobody was granted, or lost ones"
         assert not [row for row in rows if row[4] == "open"]
         assert await self._eventually(_due_rows) == 0
+        assert await self._eventually(_parts) == 0
         last: dict[tuple[int, int], int] = {}
-        for batch_id, position, number, *_ in rows:
+        answered: dict[tuple[int, int], list[tuple[Any, ...]]] = {}
+        for row in rows:
+            batch_id, position, number, _, state = row
             last[batch_id, position] = max(number, last.get((batch_id, position), 0))
+            if state == AttemptState.OK:
+                answered.setdefault((batch_id, position), []).append(row)
         for index, batch_id in enumerate(self._ids):
             found = await self._eventually(results.after, batch_id, 0, self._jobs + 1)
             assert sorted(result.position for result in found) == list(range(self._jobs))
@@ -290,8 +297,13 @@ class Stress:
                 winner = (batch_id, result.position, result.attempts)
                 if result.attempts and winner not in self._late:
                     assert last[winner[:2]] == result.attempts, f"{winner} was in time, and its job was called again"
-            state = (await self._eventually(batches.get, batch_id)).state
-            assert state is (BatchState.CANCELLED if index == 2 else BatchState.COMPLETED)
+                if result.state is ResultState.SUCCEEDED:
+                    good = {row[2] for row in answered.get(winner[:2], ())}
+                    assert result.body is not None
+                    assert set(map(int, result.body.split(b","))) == good, f"{winner}: of {result.body!r}, not {good}"
+                    assert len(good) == calls(JobKey(*winner[:2]))
+            ended = (await self._eventually(batches.get, batch_id)).state
+            assert ended is (BatchState.CANCELLED if index == 2 else BatchState.COMPLETED)
         assert not self._told["deadlocks"], "lock orders differ"
         assert self._told["connections broken"] >= self._breaks
 
@@ -304,6 +316,10 @@ class Stress:
 def _attempts(connection: Connection) -> list[tuple[Any, ...]]:
     columns = ("batch_id", "position", "number", "attempt_id", "state")
     return [tuple(row) for row in connection.execute(select(*(attempts.c[name] for name in columns)))]
+
+
+def _parts(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(part_answers)).scalar_one()
 
 
 def _due_rows(connection: Connection) -> int:
