@@ -33,7 +33,7 @@ class Check(StrEnum):
     TOOL_ARGUMENTS = "tool_arguments"
     """The arguments of each call are a JSON object."""
     USAGE = "usage"
-    """Tokens are reported."""
+    """Its tokens are more than 0: else they count as not reported, and are estimated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,6 @@ class ProviderFacts:
     """Facts of a provider; the defaults are those of a server of which nothing is known."""
 
     header_dialect: HeaderDialect = HeaderDialect.NONE
-    reports_usage: bool = True
-    """An answer without usage is a fault; where this is false, its tokens are always estimated."""
     usage_details_default_zero: bool = False
     """A detail missing from `usage` means 0, not unknown."""
     free: bool = False

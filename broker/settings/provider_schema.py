@@ -94,9 +94,6 @@ class ProviderSection(Section):
         default=None, description="Its id in the price list; default: not listed.", examples=["openai"]
     )
     free: bool = Field(default=False, description="True: a call costs nothing.", examples=[True])
-    reports_usage: bool = Field(
-        default=True, description="False: tokens are always estimated, and flagged so.", examples=[False]
-    )
     usage_details_default_zero: bool = Field(
         default=False, description="True: a detail missing from `usage` means 0, not unknown.", examples=[True]
     )

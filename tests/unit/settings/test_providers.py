@@ -59,7 +59,6 @@ charge_mode = "max_once"
 header_dialect = "anthropic"
 price_provider = "anthropic"
 free = true
-reports_usage = false
 usage_details_default_zero = true
 self_hosted = true
 checks = ["usage", "schema"]
@@ -74,7 +73,7 @@ quirks = [{ status = 429, code = "no_credit", message = "wallet", class = "spend
     assert facts.paths == {Dialect.OPENAI_CHAT: "/openai/{model}/chat"}
     assert facts.header_dialect is HeaderDialect.ANTHROPIC
     assert (facts.free, facts.self_hosted) == (True, True)
-    assert (facts.reports_usage, facts.usage_details_default_zero) == (False, True)
+    assert facts.usage_details_default_zero
     assert facts.checks == {Check.USAGE, Check.SCHEMA}
     assert facts.caps == {
         "output_limit_field": "max_new",
