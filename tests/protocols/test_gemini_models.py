@@ -1,4 +1,4 @@
-"""Gemini's bodies name a model nowhere, at the top, or in each request of a batch; wherever it stands it is replaced."""
+"""Gemini's bodies name a model nowhere, at the top, or in each request of a batch; where it stands it is replaced."""
 
 import json
 
