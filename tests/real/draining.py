@@ -16,7 +16,7 @@ _ACCOUNT = """
 name = "home"
 provider = "llama.cpp"
 base_url = "{base_url}"
-{key}
+{more}
 models = {{ "my-model" = "{model}" }}
 limits = {{ concurrency = {slots} }}
 timeout_seconds = 60
@@ -28,11 +28,14 @@ Bodies = Mapping[str, Mapping[str, Any]]
 class Drained(Folder):
     """Batches drained through one real server."""
 
-    def use(self, server: Server, *, key: str | None = None) -> None:
-        """Write penstock.toml; `key` is sent if it is given."""
-        reference = "" if key is None else 'api_key = "env:HOME_KEY"'
+    def use(self, server: Server, *, key: str | None = None, protocol: str = "", caps: str = "") -> None:
+        """Write penstock.toml; `key` is sent if it is given, `protocol` and `caps` go before the provider's."""
+        base_url = server.url if protocol == "anthropic-messages" else server.base_url
+        more = [f'protocol = "{protocol}"'] if protocol else []
+        more += [f'caps = {{ "my-model" = {{ {caps} }} }}'] if caps else []
+        more += [] if key is None else ['api_key = "env:HOME_KEY"']
         self.keys = {} if key is None else {"HOME_KEY": key}
-        text = _ACCOUNT.format(base_url=server.base_url, key=reference, model=MODEL, slots=SLOTS)
+        text = _ACCOUNT.format(base_url=base_url, more="\n".join(more), model=MODEL, slots=SLOTS)
         (self.path / "penstock.toml").write_text(text)
 
     def drain(self, bodies: Bodies, url: str = CHAT, name: str = "jobs") -> Ended:
