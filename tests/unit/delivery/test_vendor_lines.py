@@ -111,6 +111,11 @@ def test_an_error_that_was_told_in_geminis_words_is_passed_on_byte_for_byte() ->
     assert writer_of(BatchForm.GEMINI)(line) == b'{"key":"row-7","error":' + inner + b"}\n"
 
 
+def test_of_an_error_body_with_more_in_it_the_error_is_what_counts() -> None:
+    body = b'{"error": 1, "error": {"code": 404, "message": "gone"}, "seen": {"code": 1}}'
+    assert gemini(a_failed_line("x", status=404, body=body))["error"] == {"code": 404, "message": "gone"}
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [

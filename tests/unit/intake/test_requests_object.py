@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -120,3 +121,38 @@ def test_an_element_above_the_cap_is_cut_and_reading_goes_on_behind_it(over: int
     assert [(line.number, line.whole) for line in found] == [(1, True), (2, over == 0), (3, True)]
     assert found[1].content == (long if over == 0 else long[:HEAD_BYTES])
     assert found[2].content == b'{"a":3}'
+
+
+class _Endless(io.RawIOBase):
+    """One element of many megabytes, made while it is read."""
+
+    def __init__(self, size: int) -> None:
+        self._left: list[Any] = [b'{"requests":["', size, b'",2]}']
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while self._left and not self._left[0]:
+            del self._left[0]
+        if not self._left:
+            return 0
+        first = self._left[0]
+        if isinstance(first, bytes):
+            piece, self._left[0] = first[: len(buffer)], first[len(buffer) :]
+        else:
+            piece = b"x" * min(first, len(buffer))
+            self._left[0] = first - len(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_an_element_that_is_too_long_is_not_kept_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        found = list(_requests(io.BufferedReader(_Endless(8 * MAX_LINE_BYTES)), "jobs.json"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [(line.number, line.whole) for line in found] == [(1, False), (2, True)]
+    assert peak < 3 * MAX_LINE_BYTES
