@@ -27,7 +27,7 @@ class Models:
             return route
         model = self._default if named is None else named
         if model is None:
-            raise RowRefused(ProblemCode.MISSING_FIELD, f"{field} is missing")
+            raise RowRefused(ProblemCode.MISSING_FIELD, f"{field} is missing, and no model was said for all rows")
         if self._default is not None and model != self._default:
             raise invalid(f"{field} is {shown(model)}, and the batch was submitted for {shown(self._default)}")
         route = self._found.get(model)

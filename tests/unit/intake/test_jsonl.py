@@ -92,7 +92,7 @@ MISSING, INVALID = ProblemCode.MISSING_FIELD, ProblemCode.INVALID_FIELD
         (a_row(body=ABSENT), MISSING, "body is missing"),
         (a_row(body="text"), INVALID, "body must be an object"),
         (a_row(body=[]), INVALID, "body must be an object"),
-        (a_row(body=a_body(model=ABSENT)), MISSING, "body.model is missing"),
+        (a_row(body=a_body(model=ABSENT)), MISSING, "body.model is missing, and no model was said for all rows"),
         (a_row(body=a_body(model="")), INVALID, "body.model must be a string that is not empty"),
         (a_row(body=a_body(model=5)), INVALID, "body.model must be a string that is not empty"),
         (a_row(body=a_body(messages=ABSENT)), MISSING, "body.messages is missing"),
