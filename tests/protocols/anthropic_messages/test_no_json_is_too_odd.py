@@ -51,7 +51,7 @@ BODIES = st.fixed_dictionaries(
     {"messages": MESSAGES | VALUES, "max_tokens": st.integers(0, 5000) | VALUES},
     optional=dict.fromkeys(("system", "tools", "tool_choice", "thinking", "output_config", "metadata"), VALUES),
 )
-ODD = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+ODD = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def read_or_malformed(body: dict[str, Any]) -> Request | None:

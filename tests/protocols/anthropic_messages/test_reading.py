@@ -251,6 +251,31 @@ def test_what_has_no_place_is_named_with_its_class(changes: dict[str, Any], expe
     assert lost(a_body(**changes)) == [expected]
 
 
+BLOCKS: list[tuple[str, dict[str, Any]]] = [
+    ("user", {"type": "text", "text": "x"}),
+    ("user", {"type": "image", "source": {"type": "url", "url": "https://x"}}),
+    ("user", {"type": "document", "source": {"type": "url", "url": "https://x"}}),
+    ("user", {"type": "search_result", "source": "s", "title": "t", "content": "x"}),
+    ("user", {"type": "tool_result", "tool_use_id": "1", "content": "x"}),
+    ("assistant", {"type": "tool_use", "id": "1", "name": "f", "input": {}}),
+    ("assistant", {"type": "thinking", "thinking": "x", "signature": "s"}),
+    ("assistant", {"type": "redacted_thinking", "data": "x"}),
+]
+
+
+@pytest.mark.parametrize(("role", "block"), BLOCKS)
+def test_a_member_of_a_block_that_nobody_knows_is_named(role: str, block: dict[str, Any]) -> None:
+    body = a_body(messages=[{"role": role, "content": [{**block, "new": 1}]}])
+    assert ("unknown_field", "/messages/0/content/0/new", SAMPLING, False) in lost(body)
+    plain = a_body(messages=[{"role": role, "content": [block]}])
+    assert "unknown_field" not in [code for code, *_ in lost(plain)]
+
+
+def test_a_member_of_a_message_that_nobody_knows_is_named() -> None:
+    body = a_body(messages=[{"role": "user", "content": "x", "name": "Ann"}])
+    assert lost(body) == [("unknown_field", "/messages/0/name", SAMPLING, False)]
+
+
 def test_citations_of_a_text_are_a_hint_and_of_a_document_a_wish() -> None:
     cited = {"type": "text", "text": "x", "citations": [{"type": "char_location"}]}
     assert lost(a_body(cited)) == [("unsupported_field", "/messages/0/content/0/citations", HINT, False)]
