@@ -31,12 +31,13 @@ from broker.store.engine import Database
 from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
 from workers.calls import CALL_ID_HEADER, Calls
-from workers.capabilities import UNKNOWN, Capabilities
+from workers.capabilities import Capabilities
 from workers.classify import Verdict, classify
 from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
 from workers.interpreter import Interpreter, Said, refusal, wanted_format
+from workers.probing import Probing
 from workers.recorder import Recorder
 from workers.reporting import NEVER_SENT, Reporter, reported
 from workers.retry import TRANSIENT, account_pause, decide
@@ -76,6 +77,7 @@ class Bench:
     """What its rate-limit headers mean."""
     claimant: Claimant
     calls: Calls
+    probing: Probing
     limiter: Limiter
     estimator: Estimator
     database: Database
@@ -95,8 +97,6 @@ class Bench:
     others: Callable[[str], frozenset[str]]
     """The other accounts that serve a route."""
     watch: Watch
-    capabilities: Capabilities = UNKNOWN
-    """What its server says of itself."""
     open: dict[str, Work] = field(default_factory=dict)
     in_flight: int = 0
     """Jobs between their claim and their report."""
@@ -113,9 +113,17 @@ class Bench:
 
     @property
     def slots(self) -> int:
-        """Calls that may be in flight here at the same time."""
-        most = self.account.worker_concurrency
-        return min(most, self.account.limits.concurrency or most)
+        """Calls that may be in flight here at the same time; what nobody declared, the server may say."""
+        most, declared = self.account.worker_concurrency, self.account.limits.concurrency
+        told = self.capabilities.slots
+        if declared is None and told is not None:
+            declared = max(1, told // self.account.workers)
+        return min(most, declared or most)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its server says of itself."""
+        return self.probing.capabilities
 
     def free_slots(self, held: int) -> int:
         """How many calls may be added to those in flight and those `held` back for their start; one to probe with."""
@@ -154,13 +162,15 @@ class Bench:
         model = self.account.models[logical]
         request = _parsed(job.body)
         facts = request_facts(job.body, request, model=model, batch_id=job.key.batch_id, endpoint=job.endpoint)
-        charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
-        self._mean = _moving(self._mean, charge)
         said, refused = None, None
         try:
             said = self.interpreter.said(job, request, logical=logical, model=model)
         except UntranslatableRequest as problem:
             refused = refusal(problem)
+        if said is not None and said.fan_out > 1 and facts.max_tokens is not None:  # of one of several calls
+            facts = replace(facts, max_tokens=facts.max_tokens // said.fan_out)
+        charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
+        self._mean = _moving(self._mean, charge)
         return Work(
             job=job,
             hand=hand,
@@ -168,6 +178,7 @@ class Bench:
             model=model,
             said=said,
             refused=refused,
+            losses=() if said is None else said.warnings,
             facts=facts,
             charge=charge,
         )
@@ -212,7 +223,7 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(said.url, {CALL_ID_HEADER: work.attempt_id, **said.headers}, said.body)
         self.watch(Step.ANSWERED, work)
-        work.ended = ending, self._scrutinised(work, said, self._judged(said, ending))
+        work.ended = ending, self._scrutinised(work, said, ending, self._judged(said, ending))
         return work.ended
 
     def _judged(self, said: Said, ending: Ending) -> Verdict:
@@ -226,10 +237,10 @@ class Bench:
             return self._classified(said, masking.response(ending))
         return verdict
 
-    def _scrutinised(self, work: Work, said: Said, verdict: Verdict) -> Verdict:
+    def _scrutinised(self, work: Work, said: Said, ending: Ending, verdict: Verdict) -> Verdict:
         """Do not believe every success of a server that is known to answer what it did not do."""
         checks = self.account.facts.checks
-        if verdict.answer is None or not checks:
+        if verdict.answer is None or not checks or not isinstance(ending, Responded):
             return verdict
         answer = believed(verdict.answer, checks)
         readable = work.facts.content is not Content.IMAGE
@@ -242,6 +253,7 @@ class Bench:
         )
         if error is None:
             return replace(verdict, answer=answer)
+        error = replace(error, status=ending.status)
         return replace(verdict, state=AttemptState.FAILED, answer=None, error=error)
 
     def _classified(self, said: Said, ending: Ending) -> Verdict:
@@ -263,10 +275,12 @@ class Bench:
             await self.limiter.observe(self.group, seen, sent_at=work.start_at)
         if verdict.error is None:
             self.health.succeeded(work.start_at)
+            self.probing.succeeded()
             self._answers += 1
             if self._answers < _LEARNING_ANSWERS or self._answers % _LEARN_EVERY == 0:
                 self.estimator.learn(work.facts, usage)
             return False
+        self.probing.went_wrong(verdict.error)
         earlier = work.history.get(verdict.error.error_class, 0)
         self.health.went_wrong(verdict.error, self.clock.monotonic(), work.job.key, earlier)
         pause = account_pause(verdict.error, self.policy)

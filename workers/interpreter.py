@@ -21,6 +21,7 @@ from broker.protocols.translation import (
     Translation,
     parse_response,
     render_response,
+    takes_several_calls,
     translate_raw,
     translate_request,
 )
@@ -70,13 +71,16 @@ class Interpreter:
         if source is not target:
             return self._translated(job, target, cast("Json", exact(job.body)), logical=logical, model=model)
         codec = codec_of(target)
+        items = codec.items_asked_for(request)
+        if takes_several_calls(target, items, self._caps(logical, target)):
+            return self._translated(job, target, cast("Json", exact(job.body)), logical=logical, model=model)
         unchanged = model == logical == job.route
         return Said(
             codec=codec,
             url=self._account.url(target, codec.path(model, request), model),
             body=job.body if unchanged else translate_raw(job.body, source=source, target=target, model=model),
             headers=codec.headers,
-            items=codec.items_asked_for(request),
+            items=items,
         )
 
     def said_for_the_rest(self, job: Job, answers: int, *, logical: str, model: str) -> Said:

@@ -102,7 +102,7 @@ def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState
             status=ending.status,
             body=ending.body if work.passes_through else heard(work.job, verdict.answer, work.parts),
             model=verdict.answer.model,
-            warnings=work.said.warnings if work.said is not None else (),
+            warnings=work.losses,
             parts=len(work.parts),
         )
     error = verdict.error or NEVER_SENT

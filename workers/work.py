@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from broker.domain.attempt import CallError, ErrorClass
 from broker.domain.job import Job
+from broker.domain.loss import Loss
 from broker.limits.facts import RequestFacts
 from broker.limits.port import Charge
 from broker.transport.port import Delivery
@@ -60,6 +61,8 @@ class Work:
     said: Said | None
     """In the provider's words; `None` when it cannot be said, and `refused` tells why."""
     refused: CallError | None = None
+    losses: tuple[Loss, ...] = ()
+    """What could not be said as its producer did, of the whole request."""
     facts: RequestFacts
     charge: Charge
     start_at: float = 0.0

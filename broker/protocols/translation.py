@@ -12,6 +12,7 @@ from broker.protocols import splice
 from broker.protocols.canonical.answer import Answer, Output
 from broker.protocols.canonical.parts import CallPart
 from broker.protocols.canonical.request import CanonicalRequest, EmbeddingRequest, Format, Request
+from broker.protocols.choices import with_choices
 from broker.protocols.codec import Codec, Embedded, Json, Written
 from broker.protocols.conversation import prepared
 from broker.protocols.exact_json import parsed
@@ -59,7 +60,7 @@ def translate_request(
     source, target = Dialect(source), Dialect(target)
     writer = codec_of(target)
     if source is target:
-        return _same(body, writer, model)
+        return _same(body, writer, model, caps)
     losses = Losses(target, OnLoss(on_loss))
     try:
         request = codec_of(source).read_request(body)
@@ -176,26 +177,46 @@ def render_response(
     return codec.write_answer(answer, request)
 
 
-def _same(body: Json, codec: Codec, model: str) -> Translation:
-    changed = dict(body)
-    if codec.dialect is not Dialect.GEMINI_GENERATE_CONTENT:
-        changed["model"] = model
-    else:  # the model stands in the URL; where a body names it, too, it must be the same
-        named = {"model": _resource(model)}
-        if "model" in body:
-            changed |= named
-        requests = body.get("requests")
-        if isinstance(requests, list):
-            changed["requests"] = [
-                {**each, **named} if isinstance(each, dict) and "model" in each else each for each in requests
-            ]
+def takes_several_calls(dialect: Dialect, items: int | None, caps: Caps) -> bool:
+    """Whether a request for `items` answers must be sent that often, though the target speaks its own dialect.
+
+    Only where something is known of the model: of chat servers, all are assumed to give as many as they are asked for.
+    """
+    return dialect is Dialect.OPENAI_CHAT and items is not None and items > 1 and not caps.choices
+
+
+def _same(body: Json, codec: Codec, model: str, caps: Caps | None) -> Translation:
+    items = codec.items_asked_for(body)
+    fan_out = 1
+    warnings: tuple[Loss, ...] = ()
+    if items is not None and caps is not None and takes_several_calls(codec.dialect, items, caps):
+        body = with_choices(body, codec.dialect, 1)
+        what = f"{items} answers are asked for one at a time"
+        warnings = (Loss(code="fan_out", path="/n", detail=what, loss_class=LossClass.SEMANTIC),)
+        fan_out, items = items, 1
     return Translation(
         target=codec.dialect,
-        body=changed,
+        body=_with_model(body, codec.dialect, model),
         path=codec.path(model, body),
         headers=codec.headers,
-        items=codec.items_asked_for(body),
+        fan_out=fan_out,
+        warnings=warnings,
+        items=items,
     )
+
+
+def _with_model(body: Json, dialect: Dialect, model: str) -> dict[str, object]:
+    """The body for another model; Gemini's stands in the URL, and where a body names it, too, it must be the same."""
+    if dialect is not Dialect.GEMINI_GENERATE_CONTENT:
+        return {**body, "model": model}
+    named = {"model": _resource(model)}
+    changed = {**body, **named} if "model" in body else dict(body)
+    requests = body.get("requests")
+    if isinstance(requests, list):
+        changed["requests"] = [
+            {**each, **named} if isinstance(each, dict) and "model" in each else each for each in requests
+        ]
+    return changed
 
 
 def _resource(model: str) -> str:

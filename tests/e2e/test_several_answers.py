@@ -75,6 +75,17 @@ def test_several_answers_come_as_one(tmp_path: Path, provider: Simulator, names:
     assert rows_of(folder, "select count(*) from part_answers") == [(0,)]
 
 
+def test_a_server_of_the_same_dialect_may_give_one_answer_to_a_call(tmp_path: Path, provider: Simulator) -> None:
+    folder = folder_with(tmp_path, provider, "openai", n=3)
+    config = tmp_path / "penstock.toml"
+    config.write_text(config.read_text() + '[accounts.caps."m"]\nchoices = false\n')
+    assert folder.run("run", "jobs.jsonl", "--output", "out.jsonl").code == 0
+    for line in folder.lines():
+        assert len(line["response"]["body"]["choices"]) == 3
+        assert [loss["code"] for loss in line["warnings"]] == ["fan_out"]
+    assert len(provider.ledger()) == 3 * ROWS
+
+
 def test_what_one_protocol_cannot_say_another_account_answers(tmp_path: Path, provider: Simulator) -> None:
     folder = folder_with(tmp_path, provider, "anthropic", "openai", seed=7)
     assert folder.run("run", "jobs.jsonl", "--output", "out.jsonl").code == 0

@@ -1,5 +1,6 @@
 """Pages of docs/ that say what the code says: compared here, so that they cannot drift apart."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -10,6 +11,7 @@ from broker.domain import attempt, batch
 from broker.domain.attempt import ErrorClass
 from broker.domain.outcome import Finished, RetryPolicy, Waiting
 from broker.errors import BrokerError
+from broker.protocols.losses import MalformedRequest
 from broker.store.reference import markdown
 from workers.classify import Verdict
 from workers.retry import decide
@@ -88,6 +90,23 @@ def test_the_errors_page_lists_every_code_of_ours() -> None:
     rows = _table("reference/errors.md", "Our own errors")
     listed = {code for row in rows for code in re.findall(r"`(\w+)`", row[0])}
     assert listed == _codes()
+
+
+def test_the_losses_page_lists_every_code_of_a_loss() -> None:
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "broker/protocols").rglob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = {word.value for call in calls for word in call.keywords if word.arg == "code"}
+    noted = {
+        call.args[1]
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _NOTES and len(call.args) > 1
+    }
+    codes = {str(node.value) for node in (*named, *noted) if isinstance(node, ast.Constant)}
+    listed = [row[0].strip("`") for row in _table("reference/losses.md", "Codes")]
+    assert sorted(listed) == sorted({*codes, MalformedRequest.code})
+
+
+_NOTES = ("hint", "sampling", "converted", "content")
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -37,6 +37,7 @@ _TYPES: Mapping[str, ErrorClass] = {
     "permission_error": ErrorClass.PERMISSION,
     "not_found_error": ErrorClass.NOT_FOUND,
     "request_too_large": ErrorClass.TOO_LARGE,
+    "exceed_context_size_error": ErrorClass.TOO_LARGE,  # llama.cpp's server
     "rate_limit_error": ErrorClass.RATE_LIMITED,
     "billing_error": ErrorClass.SPEND,
     "timeout_error": ErrorClass.TIMEOUT,

@@ -85,7 +85,7 @@ class _Writer:
             match part:
                 case TextPart(text=text):
                     self._note_mark(part)
-                    self.items.append({"role": "assistant", "content": text})
+                    self.items.append({"type": "message", "role": "assistant", "content": text})
                 case RefusalPart():
                     self.items.append(self._refusal(part))
                 case CallPart():
