@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker.errors import BrokerError
-from workers.provider_sim.wishes import Answer, Wish
+from workers.provider_sim.wishes import Wish
 
 JSON = "application/json"
 
@@ -41,12 +41,8 @@ class TextCall:
     max_output_tokens: int | None
     """Per choice."""
     choices: int = 1
-    stops: tuple[str, ...] = ()
     wish: Wish | None = None
     """`None`: any text will do."""
-    answer: Answer | None = None
-    """What is going to be said where there was a wish."""
-    shows_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

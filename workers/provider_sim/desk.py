@@ -11,7 +11,7 @@ from workers.provider_sim import delivery
 from workers.provider_sim.books import Books, KeyState
 from workers.provider_sim.call import Call, Refused, Reply, TextCall
 from workers.provider_sim.chance import NEUTRAL, Chance
-from workers.provider_sim.config import SimConfig
+from workers.provider_sim.config import SelfHostedConfig, SimConfig
 from workers.provider_sim.delivery import Ending
 from workers.provider_sim.fault_kinds import FaultKind
 from workers.provider_sim.gate import Need
@@ -55,6 +55,7 @@ class Desk:
 
     def __init__(self, config: SimConfig, clock: Clock) -> None:
         self._config = config
+        self._self_hosted = None if config.self_hosted == SelfHostedConfig() else config.self_hosted
         self._clock = clock
         self._at_work: set[asyncio.Task[object]] = set()
         self._is_stopping = False
@@ -113,7 +114,7 @@ class Desk:
         if self._config.models and model not in self._config.models:
             raise Refused("unknown_model", vendor.errors.no_such_model(model))
         call, identity = understood(
-            visit.endpoint, model, body, visit.request.headers, self._config, is_random=books.is_random
+            visit.endpoint, model, body, visit.request.headers, self._self_hosted, is_random=books.is_random
         )
         if key.is_exhausted(now):
             raise Refused("quota_exhausted", vendor.errors.exhausted(key.config.exhausted_form, model))
@@ -198,9 +199,8 @@ class Desk:
     def _issue(self, visit: Visit) -> Issue:
         return Issue(
             number=visit.number,
-            request_id=request_id(visit.number),
             created=int(self._clock.now()),
-            says_usage=self._config.self_hosted.usage == "reported",
+            says_usage=self._self_hosted is None or self._self_hosted.usage == "reported",
         )
 
     def _headers(self, visit: Visit, seconds: float) -> dict[str, str]:

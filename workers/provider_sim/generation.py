@@ -52,15 +52,18 @@ def generate(call: Call, output: OutputConfig, usage: UsageConfig, *, normal: fl
     calls: tuple[ToolCall, ...] = ()
     produced, stop = 0, Stop.DONE
     if isinstance(call, TextCall):
-        if call.answer is not None:
-            text, calls = call.answer.text, call.answer.calls
+        wish = call.wish
+        if wish is not None and wish.answer is not None:
+            text, calls = wish.answer.text, wish.answer.calls
             stop = Stop.CALLS if calls else stop
         if "[" in call.prompt and (unsaid := _unsaid(call.prompt)) is not None:
             stop, text, calls = unsaid, "", ()
-        if call.stops and (sequence := _first(call.stops, text)) is not None:
+        if wish is not None and (sequence := _first(wish.stops, text)) is not None:
             stop, text = Stop.SEQUENCE, text[: text.index(sequence)]
         if output.mean_tokens is None:
-            wanted = max(1, tokens_of(text) + sum(tokens_of(made.text) for made in calls))
+            wanted = max(1, tokens_of(text))
+            for made in calls:
+                wanted += tokens_of(made.text)
         else:
             wanted = max(1, round(lognormal(output.mean_tokens, output.sigma, normal)))
         if call.max_output_tokens is not None and wanted > call.max_output_tokens:
@@ -71,7 +74,7 @@ def generate(call: Call, output: OutputConfig, usage: UsageConfig, *, normal: fl
     return Generated(
         input_tokens=call.input_tokens,
         cached_tokens=cached,
-        cache_written_tokens=min(call.input_tokens - cached, int(call.input_tokens * usage.cache_written_share)),
+        cache_written_tokens=int((call.input_tokens - cached) * usage.cache_written_share),
         output_tokens=produced,
         reasoning_tokens=int(produced * usage.reasoning_share),
         prompt_digest=digest,

@@ -12,6 +12,10 @@ from workers.provider_sim.call import Call, Refused, Reply
 from workers.provider_sim.config import ExhaustedForm, KeyConfig
 from workers.provider_sim.gate import Denial, Level
 from workers.provider_sim.generation import Generated
+from workers.provider_sim.ledger import request_id
+
+Body = dict[str, JsonValue]
+"""A request's, when it is a JSON object."""
 
 
 class Errors(Protocol):
@@ -94,26 +98,19 @@ class Vendor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request whose body is a JSON object and whose model is known."""
-
-    model: str
-    body: dict[str, JsonValue]
-    headers: Mapping[str, str]
-    path: str
-    """The endpoint's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
     """What an answer says of itself."""
 
     number: int
     """Of the request at this server."""
-    request_id: str
     created: int
     """Seconds since the epoch."""
     says_usage: bool = True
+
+    @property
+    def request_id(self) -> str:
+        """What the ledger calls the request."""
+        return request_id(self.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +119,15 @@ class Endpoint:
 
     path: str
     vendor: Vendor
-    read: Callable[[Asked], Call]
-    """Raises `Refused`."""
+    read: Callable[[str, Body, Mapping[str, str]], Call]
+    """Reads model, body and headers; raises `Refused`."""
     render: Callable[[Call, Generated, Issue], bytes]
     """The body of a good answer."""
     failed: Callable[[str, Issue], bytes]
     """A body that comes with status 200 and says, of this model, that it failed."""
 
 
-def read_object(raw: bytes, errors: Errors) -> dict[str, JsonValue]:
+def read_object(raw: bytes, errors: Errors) -> Body:
     """Return a body as a JSON object; raises `Refused`."""
     try:
         body = orjson.loads(raw)

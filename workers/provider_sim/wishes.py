@@ -32,19 +32,6 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What an answer should look like."""
-
-    wants_json: bool = False
-    schema: JsonValue = None
-    tools: tuple[Tool, ...] = ()
-    choice: Choice = Choice()
-    may_be_parallel: bool = True
-    has_results: bool = False
-    """Whether a tool answered since the user last spoke."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """One call that an answer makes."""
 
@@ -62,6 +49,24 @@ class Answer:
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What an answer should look like."""
+
+    wants_json: bool = False
+    schema: JsonValue = None
+    tools: tuple[Tool, ...] = ()
+    choice: Choice = Choice()
+    may_be_parallel: bool = True
+    has_results: bool = False
+    """Whether a tool answered since the user last spoke."""
+    stops: tuple[str, ...] = ()
+    """Texts that end the answer."""
+    shows_reasoning: bool = False
+    answer: Answer | None = None
+    """What is going to be said; `None`: the plain text."""
 
 
 def answer_to(prompt: str, wish: Wish) -> Answer | None:

@@ -6,21 +6,17 @@ from workers.provider_sim.call import EmbeddingCall, Refused, TextCall
 from workers.provider_sim.openai import errors
 from workers.provider_sim.openai.chat_requests import read_chat as read_chat_as_asked
 from workers.provider_sim.openai.embeddings import read_embeddings as read_embeddings_as_asked
-from workers.provider_sim.vendor import Asked, model_in, read_object
+from workers.provider_sim.vendor import model_in, read_object
 
 Body = dict[str, JsonValue]
 
 
-def asked(body: Body) -> Asked:
-    return Asked(model=model_in(body, errors), body=body, headers={}, path="/v1/chat/completions")
-
-
 def read_chat(body: Body) -> TextCall:
-    return read_chat_as_asked(asked(body))
+    return read_chat_as_asked(model_in(body, errors), body, {})
 
 
 def read_embeddings(body: Body, dimensions: int) -> EmbeddingCall:
-    return read_embeddings_as_asked(asked(body), dimensions)
+    return read_embeddings_as_asked(model_in(body, errors), body, dimensions)
 
 
 def a_chat(**fields: JsonValue) -> dict[str, JsonValue]:

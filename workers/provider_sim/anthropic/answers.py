@@ -45,7 +45,7 @@ def failed(model: str, issue: Issue) -> bytes:  # noqa: ARG001 - the body says n
 
 def _content(call: TextCall, generated: Generated, issue: Issue) -> list[JsonValue]:
     blocks: list[JsonValue] = []
-    if call.shows_reasoning and generated.reasoning_tokens:
+    if call.wish is not None and call.wish.shows_reasoning and generated.reasoning_tokens:
         blocks.append({"type": "thinking", "thinking": "Let me think.", "signature": SIGNATURE})
     if generated.text:
         blocks.append({"type": "text", "text": generated.text})

@@ -1,5 +1,7 @@
 """Reads requests for messages: what to answer, and how large it is."""
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import JsonValue
 
@@ -12,7 +14,7 @@ from workers.provider_sim.anthropic.tools import read_choice, read_tools
 from workers.provider_sim.call import TextCall
 from workers.provider_sim.names import names
 from workers.provider_sim.prompts import Conversation, text_of
-from workers.provider_sim.vendor import Asked
+from workers.provider_sim.vendor import Body
 from workers.provider_sim.wishes import Wish
 
 OLD, NEW = "2023-06-01", "2026-10-21"
@@ -26,31 +28,30 @@ _MOST_TOKENS = 10_000_000
 _LEAST_BUDGET = 1024
 
 
-def read_message(asked: Asked) -> TextCall:
+def read_message(model: str, body: Body, headers: Mapping[str, str]) -> TextCall:
     """Read a request for a message; raises `Refused`."""
-    body, version = asked.body, _version(asked)
+    version = _version(headers)
     if unknown := body.keys() - _KNOWN:
         raise refused(f"{min(unknown)}: Extra inputs are not permitted")
     if body.get("stream"):
         raise refused("stream: Streaming is not simulated.")
     maximum = _maximum(body)
-    _check_sampling(asked, version)
+    _check_sampling(model, body, version)
     _check_identity(body)
     conversation = Conversation()
     _hear_system(body.get("system"), conversation)
     tools = read_tools(body.get("tools"))
     if tools:
         conversation.tokens += len(orjson.dumps(body["tools"])) // 4
-    hear(body.get("messages"), conversation, model=asked.model, has_tools=bool(tools), is_new=version == NEW)
+    hear(body.get("messages"), conversation, model=model, has_tools=bool(tools), is_new=version == NEW)
     choice, may_be_parallel = read_choice(body.get("tool_choice"), tools)
     thinks = _thinks(body, maximum, is_forced=choice.mode == "required")
     schema = _schema(body.get("output_config"))
     return TextCall(
-        model=asked.model,
+        model=model,
         prompt=conversation.prompt,
         input_tokens=conversation.tokens,
         max_output_tokens=maximum,
-        stops=_stops(body.get("stop_sequences")),
         wish=Wish(
             wants_json=schema is not None,
             schema=schema,
@@ -58,13 +59,14 @@ def read_message(asked: Asked) -> TextCall:
             choice=choice,
             may_be_parallel=may_be_parallel,
             has_results=conversation.has_results,
+            stops=_stops(body.get("stop_sequences")),
+            shows_reasoning=thinks,
         ),
-        shows_reasoning=thinks,
     )
 
 
-def _version(asked: Asked) -> str:
-    version = asked.headers.get("anthropic-version")
+def _version(headers: Mapping[str, str]) -> str:
+    version = headers.get("anthropic-version")
     if version is None:
         raise refused("anthropic-version: header is required")
     if version not in (OLD, NEW):
@@ -72,7 +74,7 @@ def _version(asked: Asked) -> str:
     return version
 
 
-def _maximum(body: dict[str, JsonValue]) -> int:
+def _maximum(body: Body) -> int:
     maximum = body.get("max_tokens")
     if maximum is None:
         raise refused("max_tokens: Field required")
@@ -83,24 +85,24 @@ def _maximum(body: dict[str, JsonValue]) -> int:
     return maximum
 
 
-def _check_sampling(asked: Asked, version: str) -> None:
+def _check_sampling(model: str, body: Body, version: str) -> None:
     """Refuse sampling where it is not taken any more, whatever its values."""
-    given = [name for name in _SAMPLING if asked.body.get(name) is not None]
+    given = [name for name in _SAMPLING if body.get(name) is not None]
     if not given:
         return
     if version == NEW:
         raise refused(f"{given[0]}: not supported in version {NEW} of the API")
-    if not models.takes_sampling(asked.model):
+    if not models.takes_sampling(model):
         raise refused(f"{given[0]}: not supported by this model")
     for name, highest in (("temperature", 1), ("top_p", 1), ("top_k", 1_000_000)):
-        value = asked.body.get(name)
+        value = body.get(name)
         if value is None:
             continue
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= highest:
             raise refused(f"{name}: range: 0..{highest}")
 
 
-def _check_identity(body: dict[str, JsonValue]) -> None:
+def _check_identity(body: Body) -> None:
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and (unknown := metadata.keys() - {"user_id"}):
         raise refused(f"metadata.{min(unknown)}: Extra inputs are not permitted")
@@ -135,7 +137,7 @@ def _stops(stops: JsonValue) -> tuple[str, ...]:
     return tuple(str(stop) for stop in stops)
 
 
-def _thinks(body: dict[str, JsonValue], maximum: int, *, is_forced: bool) -> bool:
+def _thinks(body: Body, maximum: int, *, is_forced: bool) -> bool:
     """Return whether thinking is shown; raises `Refused` where it cannot be combined."""
     thinking = body.get("thinking")
     if thinking is None:

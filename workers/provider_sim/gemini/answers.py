@@ -48,7 +48,7 @@ def _candidate(call: TextCall, generated: Generated, issue: Issue, index: int) -
 
 def _parts(call: TextCall, generated: Generated, issue: Issue, index: int) -> list[JsonValue]:
     parts: list[JsonValue] = []
-    if call.shows_reasoning and generated.reasoning_tokens:
+    if call.wish is not None and call.wish.shows_reasoning and generated.reasoning_tokens:
         parts.append({"text": "Let me think.", "thought": True})
     if generated.text:
         parts.append({"text": generated.text})

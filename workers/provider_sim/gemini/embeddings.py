@@ -12,30 +12,30 @@ from workers.provider_sim.gemini.errors import refused
 from workers.provider_sim.gemini.proto_json import camel_case, message, messages, whole
 from workers.provider_sim.generation import Generated
 from workers.provider_sim.prompts import text_of
-from workers.provider_sim.vendor import Asked, Issue
+from workers.provider_sim.vendor import Body, Issue
 
 _MOST_DIMENSIONS = 4096
 _MOST_REQUESTS = 100
 
 
-def read_one(asked: Asked, default_dimensions: int) -> EmbeddingCall:
+def read_one(model: str, given: Body, default_dimensions: int) -> EmbeddingCall:
     """Read a request for the embedding of one content; raises `Refused`."""
-    body = message(camel_case(asked.body), "", fields.EMBED)
-    return _call(asked.model, [body], default_dimensions)
+    body = message(camel_case(given), "", fields.EMBED)
+    return _call(model, [body], default_dimensions)
 
 
-def read_many(asked: Asked, default_dimensions: int) -> EmbeddingCall:
+def read_many(model: str, given: Body, default_dimensions: int) -> EmbeddingCall:
     """Read a request for the embeddings of many contents; raises `Refused`."""
-    body = message(camel_case(asked.body), "", fields.BATCH_EMBED)
+    body = message(camel_case(given), "", fields.BATCH_EMBED)
     requests = messages(body.get("requests") or [], "requests", fields.EMBED)
     if not requests:
         raise refused("* BatchEmbedContentsRequest.requests: must not be empty")
     if len(requests) > _MOST_REQUESTS:
         raise refused(f"* BatchEmbedContentsRequest.requests: at most {_MOST_REQUESTS} requests can be in one batch")
     for index, request in enumerate(requests):
-        if request.get("model") != f"models/{asked.model}":
+        if request.get("model") != f"models/{model}":
             raise refused(f"* BatchEmbedContentsRequest.requests[{index}].model: must match the model of the batch")
-    return _call(asked.model, requests, default_dimensions)
+    return _call(model, requests, default_dimensions)
 
 
 def _call(model: str, requests: Sequence[Mapping[str, JsonValue]], default_dimensions: int) -> EmbeddingCall:

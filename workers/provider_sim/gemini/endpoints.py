@@ -1,6 +1,7 @@
 """The endpoints of Gemini that cost money, found by the end of their paths, and its pages of models."""
 
 import re
+from collections.abc import Mapping
 
 import orjson
 from pydantic import JsonValue
@@ -9,7 +10,7 @@ from workers.provider_sim.call import Call, EmbeddingCall, TextCall
 from workers.provider_sim.gemini import answers, embeddings, errors, headers
 from workers.provider_sim.gemini.requests import read_content
 from workers.provider_sim.generation import Generated
-from workers.provider_sim.vendor import Asked, Endpoint, Issue, Vendor
+from workers.provider_sim.vendor import Body, Endpoint, Issue, Vendor
 
 GEMINI = Vendor(errors=errors, headers=headers)
 _PATH = re.compile(
@@ -36,17 +37,17 @@ class Paths:
         label = f"/{found['version']}{middle}/models/{{model}}:{found['verb']}"
         endpoint = self._known.get(label)
         if endpoint is None:
-            endpoint = self._known[label] = self._endpoint(label, found["verb"])
+            endpoint = self._known[label] = self._endpoint(label, found["verb"], is_vertex=bool(middle))
         return endpoint, found["model"]
 
-    def _endpoint(self, label: str, verb: str) -> Endpoint:
-        def read(asked: Asked) -> Call:
+    def _endpoint(self, label: str, verb: str, *, is_vertex: bool) -> Endpoint:
+        def read(model: str, body: Body, headers: Mapping[str, str]) -> Call:  # noqa: ARG001 - says all in its body
             match verb:
                 case "embedContent":
-                    return embeddings.read_one(asked, self._dimensions)
+                    return embeddings.read_one(model, body, self._dimensions)
                 case "batchEmbedContents":
-                    return embeddings.read_many(asked, self._dimensions)
-            return read_content(asked)
+                    return embeddings.read_many(model, body, self._dimensions)
+            return read_content(model, body, needs_role=is_vertex)
 
         def render(call: Call, generated: Generated, issue: Issue) -> bytes:
             match call:

@@ -12,7 +12,7 @@ from workers.provider_sim.gemini.errors import refused
 from workers.provider_sim.gemini.proto_json import camel_case, message, number, whole
 from workers.provider_sim.gemini.tools import check_references, check_schema, read_choice, read_tools
 from workers.provider_sim.prompts import Conversation
-from workers.provider_sim.vendor import Asked
+from workers.provider_sim.vendor import Body
 from workers.provider_sim.wishes import Wish
 
 _MOST_TOKENS = 10_000_000
@@ -23,9 +23,9 @@ _JSON_OR_TEXT = ("application/json", "text/plain", "text/x.enum")
 _WITHOUT_JSON_AND_TOOLS = ("gemini-1", "gemini-2")
 
 
-def read_content(asked: Asked) -> TextCall:
-    """Read a request for content; raises `Refused`."""
-    body = message(camel_case(asked.body), "", fields.REQUEST)
+def read_content(model: str, given: Body, *, needs_role: bool) -> TextCall:
+    """Read a request for content; `needs_role`: as Vertex does. Raises `Refused`."""
+    body = message(camel_case(given), "", fields.REQUEST)
     if body.get("cachedContent"):
         raise refused("CachedContent not found (or permission denied)")
     conversation = Conversation()
@@ -33,21 +33,21 @@ def read_content(asked: Asked) -> TextCall:
     hear(
         body.get("contents"),
         conversation,
-        needs_role="/publishers/" in asked.path,
-        needs_signatures=asked.model.startswith("gemini-3"),
+        needs_role=needs_role,
+        needs_signatures=model.startswith("gemini-3"),
     )
     tools = read_tools(body.get("tools"))
     if tools:
-        conversation.tokens += len(orjson.dumps(asked.body["tools"])) // 4
+        conversation.tokens += len(orjson.dumps(given["tools"])) // 4
     config = message(body.get("generationConfig") or {}, "generation_config", fields.GENERATION)
     _check_sampling(config)
     wants_json, schema = _format(config)
-    if wants_json and tools and asked.model.startswith(_WITHOUT_JSON_AND_TOOLS):
+    if wants_json and tools and model.startswith(_WITHOUT_JSON_AND_TOOLS):
         raise refused("Function calling with a response mime type: 'application/json' is unsupported")
     maximum = config.get("maxOutputTokens")
     count = config.get("candidateCount")
     return TextCall(
-        model=asked.model,
+        model=model,
         prompt=conversation.prompt,
         input_tokens=conversation.tokens,
         max_output_tokens=None
@@ -56,15 +56,15 @@ def read_content(asked: Asked) -> TextCall:
         choices=1
         if count is None
         else whole(count, "generation_config.candidate_count", least=1, most=_MOST_CANDIDATES),
-        stops=_stops(config.get("stopSequences")),
         wish=Wish(
             wants_json=wants_json,
             schema=schema,
             tools=tools,
             choice=read_choice(body.get("toolConfig"), tools),
             has_results=conversation.has_results,
+            stops=_stops(config.get("stopSequences")),
+            shows_reasoning=_shows_thoughts(config.get("thinkingConfig")),
         ),
-        shows_reasoning=_shows_thoughts(config.get("thinkingConfig")),
     )
 
 

@@ -34,10 +34,12 @@ def chat_completion(call: TextCall, generated: Generated, issue: Issue) -> bytes
             {"index": index, "message": _message(generated, issue, index), "logprobs": None, "finish_reason": finish}
             for index in range(call.choices)
         ],
+        "service_tier": "default",
+        "system_fingerprint": "fp_simulated",
     }
     if issue.says_usage:
         body["usage"] = _usage(generated)
-    return orjson.dumps(body | {"service_tier": "default", "system_fingerprint": "fp_simulated"})
+    return orjson.dumps(body)
 
 
 def failed(model: str, issue: Issue) -> bytes:  # noqa: ARG001 - the body says nothing of the request

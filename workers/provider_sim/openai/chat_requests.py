@@ -1,5 +1,7 @@
 """Reads chat completion requests: what to answer, and how large it is."""
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import JsonValue
 
@@ -8,18 +10,18 @@ from workers.provider_sim.openai.errors import invalid_value, refused
 from workers.provider_sim.openai.tools import read_choice, read_format, read_tools
 from workers.provider_sim.openai.values import or_else, stops, whole
 from workers.provider_sim.prompts import Conversation, text_of
-from workers.provider_sim.vendor import Asked
+from workers.provider_sim.vendor import Body
 from workers.provider_sim.wishes import Wish
 
 _MOST_CHOICES = 128
 _MOST_TOKENS = 10_000_000
-_WISHES = ("tools", "tool_choice", "response_format", "structured_outputs")
+_WISHES = frozenset({"tools", "tool_choice", "response_format", "structured_outputs", "stop"})
+_NONE: frozenset[str] = frozenset()
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
-def read_chat(asked: Asked) -> TextCall:
+def read_chat(model: str, body: Body, headers: Mapping[str, str]) -> TextCall:  # noqa: ARG001 - says all in its body
     """Read a chat completion request; raises `Refused`."""
-    body = asked.body
     if body.get("stream"):
         raise refused("Streaming is not simulated.", param="stream", code="unsupported_value")
     conversation = _conversation(body.get("messages"))
@@ -30,13 +32,12 @@ def read_chat(asked: Asked) -> TextCall:
     if maximum is None:
         maximum = body.get("max_tokens")
     return TextCall(
-        model=asked.model,
+        model=model,
         prompt=conversation.prompt,
         input_tokens=conversation.tokens,
         max_output_tokens=None if maximum is None else whole("max_tokens", maximum, most=_MOST_TOKENS),
         choices=whole("n", or_else(body.get("n"), 1), most=_MOST_CHOICES),
-        stops=stops(body["stop"]) if body.get("stop") is not None else (),
-        wish=_wish(body, conversation) if any(body.get(name) is not None for name in _WISHES) else None,
+        wish=None if _WISHES.isdisjoint(body) else _wish(body, conversation),
     )
 
 
@@ -57,6 +58,7 @@ def _wish(body: dict[str, JsonValue], conversation: Conversation) -> Wish:
         choice=read_choice(body.get("tool_choice"), tools, is_nested=True),
         may_be_parallel=body.get("parallel_tool_calls") is not False,
         has_results=conversation.has_results,
+        stops=stops(body.get("stop")),
     )
 
 
@@ -71,11 +73,10 @@ def _conversation(messages: JsonValue) -> Conversation:
     if not isinstance(messages, list) or not messages:
         raise invalid_value("messages", "expected a non-empty array of messages")
     conversation = Conversation()
-    called: set[str] = set()
+    called = _NONE
     waiting: set[str] = set()
     for index, message in enumerate(messages):
-        role = message.get("role") if isinstance(message, dict) else None
-        if not isinstance(message, dict) or role not in _ROLES:
+        if not isinstance(message, dict) or not isinstance(role := message.get("role"), str) or role not in _ROLES:
             raise invalid_value(f"messages[{index}].role", f"supported values are {', '.join(sorted(_ROLES))}")
         text, size = text_of(message.get("content"))
         if role == "tool":
@@ -84,22 +85,21 @@ def _conversation(messages: JsonValue) -> Conversation:
             continue
         if waiting:
             raise _unanswered(waiting)
+        called = _NONE
+        if role == "function":
+            conversation.hear_result(size)
+            continue
         if role == "assistant" and (calls := message.get("tool_calls")) is not None:
             called = _calls(calls, index)
             waiting = set(called)
             size += len(orjson.dumps(calls)) // 4
-        elif role == "function":
-            conversation.hear_result(size)
-            continue
-        else:
-            called = set()
-        conversation.hear(str(role), text, size)
+        conversation.hear(role, text, size)
     if waiting:
         raise _unanswered(waiting)
     return conversation
 
 
-def _calls(calls: JsonValue, index: int) -> set[str]:
+def _calls(calls: JsonValue, index: int) -> frozenset[str]:
     """Return the ids of an assistant's calls; raises `Refused`."""
     place = f"messages[{index}].tool_calls"
     if not isinstance(calls, list) or not calls:
@@ -117,10 +117,10 @@ def _calls(calls: JsonValue, index: int) -> set[str]:
         ):
             raise refused(f"Invalid type for '{at}.function': a name and arguments as text are needed.", param=at)
         ids.add(str(call["id"]))
-    return ids
+    return frozenset(ids)
 
 
-def _answer(message: dict[str, JsonValue], called: set[str], waiting: set[str], index: int) -> None:
+def _answer(message: dict[str, JsonValue], called: frozenset[str], waiting: set[str], index: int) -> None:
     """Take the result of a call that the last assistant message made; raises `Refused`."""
     place = f"messages[{index}]"
     if message.get("tool_call_id") not in called:

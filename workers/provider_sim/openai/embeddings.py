@@ -11,20 +11,19 @@ from workers.provider_sim.call import EmbeddingCall
 from workers.provider_sim.generation import Generated
 from workers.provider_sim.openai.errors import invalid_value
 from workers.provider_sim.openai.values import or_else, whole
-from workers.provider_sim.vendor import Asked, Issue
+from workers.provider_sim.vendor import Body, Issue
 
 _MOST_DIMENSIONS = 4096
 
 
-def read_embeddings(asked: Asked, default_dimensions: int) -> EmbeddingCall:
+def read_embeddings(model: str, body: Body, default_dimensions: int) -> EmbeddingCall:
     """Read an embeddings request; raises `Refused`."""
-    body = asked.body
     inputs, tokens = _inputs(body.get("input"))
     encoding = or_else(body.get("encoding_format"), "float")
     if encoding not in ("float", "base64"):
         raise invalid_value("encoding_format", "expected 'float' or 'base64'")
     return EmbeddingCall(
-        model=asked.model,
+        model=model,
         inputs=inputs,
         input_tokens=tokens,
         dimensions=whole("dimensions", or_else(body.get("dimensions"), default_dimensions), most=_MOST_DIMENSIONS),

@@ -1,5 +1,7 @@
 """The endpoints of OpenAI that cost money, and its pages of models."""
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import JsonValue
 
@@ -9,7 +11,7 @@ from workers.provider_sim.openai import chat_answers, errors, headers, responses
 from workers.provider_sim.openai.chat_requests import read_chat
 from workers.provider_sim.openai.embeddings import embedding_list, read_embeddings
 from workers.provider_sim.openai.responses_requests import read_response
-from workers.provider_sim.vendor import Asked, Endpoint, Issue, Vendor
+from workers.provider_sim.vendor import Body, Endpoint, Issue, Vendor
 
 CHAT_PATH = "/v1/chat/completions"
 EMBEDDINGS_PATH = "/v1/embeddings"
@@ -20,8 +22,8 @@ OPENAI = Vendor(errors=errors, headers=headers)
 def endpoints(default_dimensions: int) -> dict[str, Endpoint]:
     """By path."""
 
-    def read_with_default(asked: Asked) -> Call:
-        return read_embeddings(asked, default_dimensions)
+    def read_with_default(model: str, body: Body, headers: Mapping[str, str]) -> Call:  # noqa: ARG001 - as above
+        return read_embeddings(model, body, default_dimensions)
 
     known = (
         Endpoint(path=CHAT_PATH, vendor=OPENAI, read=read_chat, render=_render, failed=chat_answers.failed),

@@ -72,7 +72,7 @@ def _frame(model: str, issue: Issue) -> dict[str, JsonValue]:
 
 def _output(call: TextCall, generated: Generated, issue: Issue, status: str) -> list[JsonValue]:
     items: list[JsonValue] = []
-    if call.shows_reasoning and generated.reasoning_tokens:
+    if call.wish is not None and call.wish.shows_reasoning and generated.reasoning_tokens:
         items.append({"id": f"rs_{issue.number:048x}", "type": "reasoning", "summary": []})
     items += [
         {

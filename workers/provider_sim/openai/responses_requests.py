@@ -1,5 +1,7 @@
 """Reads requests for responses: what to answer, and how large it is."""
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import JsonValue
 
@@ -10,7 +12,7 @@ from workers.provider_sim.openai.errors import invalid_value, refused
 from workers.provider_sim.openai.tools import read_choice, read_format, read_tools
 from workers.provider_sim.openai.values import whole
 from workers.provider_sim.prompts import Conversation, text_of
-from workers.provider_sim.vendor import Asked
+from workers.provider_sim.vendor import Body
 from workers.provider_sim.wishes import Wish
 
 _MOST_TOKENS = 10_000_000
@@ -31,9 +33,8 @@ _PARTS = {
 }
 
 
-def read_response(asked: Asked) -> TextCall:
+def read_response(model: str, body: Body, headers: Mapping[str, str]) -> TextCall:  # noqa: ARG001 - says all in its body
     """Read a request for a response; raises `Refused`."""
-    body = asked.body
     _check_parameters(body)
     conversation = Conversation()
     if isinstance(instructions := body.get("instructions"), str):
@@ -57,7 +58,7 @@ def read_response(asked: Asked) -> TextCall:
         says_json=b"json" in orjson.dumps([said, body.get("instructions")]).lower(),
     )
     return TextCall(
-        model=asked.model,
+        model=model,
         prompt=conversation.prompt,
         input_tokens=conversation.tokens,
         max_output_tokens=None
@@ -70,8 +71,8 @@ def read_response(asked: Asked) -> TextCall:
             choice=read_choice(body.get("tool_choice"), tools, is_nested=False),
             may_be_parallel=body.get("parallel_tool_calls") is not False,
             has_results=conversation.has_results,
+            shows_reasoning=isinstance(body.get("reasoning"), dict),
         ),
-        shows_reasoning=isinstance(body.get("reasoning"), dict),
     )
 
 

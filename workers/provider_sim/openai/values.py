@@ -14,6 +14,8 @@ def whole(param: str, value: JsonValue, *, most: int, least: int = 1) -> int:
 
 def stops(value: JsonValue) -> tuple[str, ...]:
     """Return up to four stop sequences."""
+    if value is None:
+        return ()
     listed = [value] if isinstance(value, str) else value
     if isinstance(listed, list) and len(listed) <= 4 and all(isinstance(one, str) for one in listed):
         return tuple(str(one) for one in listed)
