@@ -87,7 +87,7 @@ def plan(reports: Sequence[Report], facts: Sequence[Fact], batches: Mapping[int,
     live = _first_of_each_attempt(reports, facts)
     winners = _winners(live)
     kept = _kept_parts(live, winners)
-    used = {id(report) for report in (*winners.values(), *(report for report, _ in kept.values()))}
+    used = {id(report) for report in winners.values()} | {id(report) for report, _ in kept.values()}
     decided = Plan(parts=[part_row(report, part) for report, part in kept.values()])
     changes: dict[int, _BatchChange] = defaultdict(_BatchChange)
     hourly: dict[tuple[Any, ...], Sums] = defaultdict(Sums)

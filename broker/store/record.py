@@ -138,13 +138,13 @@ def lock_batches(connection: Connection, batch_ids: Sequence[int], *, barrier: b
 def _read_facts(connection: Connection, reports: Sequence[Report]) -> list[Fact]:
     packed = _REPORTS.pack((*report.key, report.number) for report in reports)
     rows = _FACTS.read(connection, reports=packed)
-    parts = _read_parts(connection, {JobKey(row[0], row[1]) for row in rows if _may_have_parts(row[2], row[3])})
+    parts = _read_parts(connection, {(row[0], row[1]) for row in rows if _may_have_parts(row[2], row[3])})
     facts = {
         (batch_id, position, number): Fact(
             attempt=AttemptState(state) if state else None,
             finished=finished is not None,
             due=due is not None,
-            parts=tuple(parts.get(JobKey(batch_id, position), ())),
+            parts=tuple(parts[batch_id, position]) if (batch_id, position) in parts else (),
         )
         for batch_id, position, number, state, finished, due in rows
     }
@@ -156,14 +156,14 @@ def _may_have_parts(number: int, state: str | None) -> bool:
     return number > 1 or state == AttemptState.UNKNOWN
 
 
-def _read_parts(connection: Connection, keys: Collection[JobKey]) -> dict[JobKey, list[KeptPart]]:
-    found: dict[JobKey, list[KeptPart]] = defaultdict(list)
+def _read_parts(connection: Connection, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], list[KeptPart]]:
+    found: dict[tuple[int, int], list[KeptPart]] = defaultdict(list)
     if not keys:
         return found
     query = _PARTS.on(connection).columns(cost=Money())
     for batch_id, position, part, *tokens, source, cost in connection.execute(query, {"keys": _KEYS.pack(keys)}):
         usage = Usage(**dict(zip(_TOKENS, tokens, strict=True)), source=UsageSource(source))
-        found[JobKey(batch_id, position)].append(KeptPart(number=part, usage=usage, cost=cost))
+        found[batch_id, position].append(KeptPart(number=part, usage=usage, cost=cost))
     return found
 
 
