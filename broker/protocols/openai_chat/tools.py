@@ -7,6 +7,7 @@ from broker.domain.caps import Caps
 from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind
 from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string
 from broker.protocols.losses import Losses, MalformedRequest
+from broker.protocols.strict_schema import is_closed
 
 _MODES = {"auto": ChoiceMode.AUTO, "none": ChoiceMode.NONE, "required": ChoiceMode.REQUIRED}
 
@@ -130,25 +131,3 @@ def _choice(choice: ToolChoice) -> object:
 
 def _named(name: str) -> dict[str, object]:
     return {"type": "function", "function": {"name": name}}
-
-
-def is_closed(schema: object) -> bool:
-    """Whether OpenAI takes a schema as strict: every object in it closed, and all its properties required.
-
-    Source: OpenAI guide "Structured outputs", supported schemas.
-    """
-    match schema:
-        case dict():
-            properties = schema.get("properties")
-            is_object = schema.get("type") == "object" or isinstance(properties, dict)
-            if is_object:
-                required = schema.get("required")
-                names = set(properties) if isinstance(properties, dict) else set()
-                listed = set(map(str, required)) if isinstance(required, list) else set()
-                if schema.get("additionalProperties") is not False or names != listed:
-                    return False
-            return all(map(is_closed, schema.values()))
-        case list():
-            return all(map(is_closed, schema))
-        case _:
-            return True

@@ -8,7 +8,7 @@ from broker.domain.loss import LossClass
 from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind, Unmapped
 from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string, unknown
 from broker.protocols.losses import Losses, MalformedRequest
-from broker.protocols.openai_chat.tools import is_closed
+from broker.protocols.strict_schema import is_closed
 
 _MODES = {"auto": ChoiceMode.AUTO, "none": ChoiceMode.NONE, "required": ChoiceMode.REQUIRED}
 _NAMED = frozenset({"function", "custom"})

@@ -7,11 +7,11 @@ from broker.protocols.canonical.parts import TextPart
 from broker.protocols.canonical.request import Format, FormatKind, Reasoning, Request, Thinking
 from broker.protocols.codec import Written
 from broker.protocols.losses import Losses
-from broker.protocols.openai_chat.tools import is_closed
 from broker.protocols.openai_responses.read_request import LOGPROBS
 from broker.protocols.openai_responses.tools import write_tools
 from broker.protocols.openai_responses.write_items import write_items, write_operator
 from broker.protocols.reasoning import effort_of, nearest_effort
+from broker.protocols.strict_schema import is_closed
 
 PATH = "/responses"
 _SCHEMA_NAME = "output"
