@@ -142,9 +142,7 @@ def wanted_format(job: Job, said: Said) -> Format | None:
 
 def refusal(refused: UntranslatableRequest) -> CallError:
     """Why a job cannot be said to this account: another may speak its language."""
-    return CallError(
-        error_class=ErrorClass.UNTRANSLATABLE, scope=Scope.OTHER, message=str(refused), code=refused.losses[0].code
-    )
+    return CallError(error_class=ErrorClass.UNTRANSLATABLE, scope=Scope.OTHER, message=str(refused))
 
 
 def _no_such_kind(kind: str) -> Loss:

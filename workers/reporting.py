@@ -114,6 +114,7 @@ def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState
         body=body,
         error_code=error.code or error.error_class,
         error_message=error.message,
+        parts=len(work.parts),
     )
 
 

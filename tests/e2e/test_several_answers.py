@@ -106,6 +106,7 @@ def test_what_nobody_can_say_costs_nothing(tmp_path: Path, provider: Simulator) 
     assert len(lines) == ROWS
     for line in lines:
         assert line["response"] is None
+        assert line["error"]["code"] == "untranslatable"
         assert "/logit_bias" in line["error"]["message"]
 
 
