@@ -38,10 +38,11 @@ from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
 from workers.interpreter import Interpreter, Said, refusal, wanted_format
 from workers.probing import Probing
+from workers.prompt_floor import prompt_floor
 from workers.recorder import Recorder
 from workers.reporting import NEVER_SENT, Reporter, reported
 from workers.retry import TRANSIENT, account_pause, decide
-from workers.scrutiny import believed, doubt
+from workers.scrutiny import Prompt, believed, doubt
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
@@ -243,12 +244,17 @@ class Bench:
         if verdict.answer is None or not checks or not isinstance(ending, Responded):
             return verdict
         answer = believed(verdict.answer, checks)
-        readable = work.facts.content is not Content.IMAGE
+        facts = work.facts
+        prompt = Prompt(
+            size_bytes=facts.size_bytes,
+            expected_tokens=self.estimator.estimate(facts).input_tokens,
+            fewest_tokens=lambda: prompt_floor(work.job),
+        )
         error = doubt(
             answer,
             checks,
             wanted=wanted_format(work.job, said),
-            expected_tokens=self.estimator.estimate(work.facts).input_tokens if readable else None,
+            prompt=None if facts.content is Content.IMAGE else prompt,
             context_window=self.capabilities.context_window(work.model),
         )
         if error is None:

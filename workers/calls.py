@@ -27,6 +27,9 @@ CALL_ID_HEADER = "X-Client-Request-Id"
 _KEEPALIVE_SECONDS = 4.0
 _WRITE_SLICE = 1 << 18
 _REASON_LIMIT = 300
+_LOOK_S = 5.0
+_LARGEST_PAGE = 4 << 20
+"""Bytes: a list of many models is long, and so are chat templates."""
 
 
 def _user_agent() -> str:
@@ -147,7 +150,7 @@ class Calls:
         deadline = self._deadlines.start()
         try:
             response = await self._session.post(url, data=upload, headers=headers, allow_redirects=False)
-            return await self._received(response)
+            return await self._received(response, self._max_body_bytes)
         except asyncio.CancelledError:
             if not deadline.was_it():
                 raise
@@ -163,12 +166,28 @@ class Calls:
             return NotConnected(reason=reason)
         return CutOff(reason=reason, status=None if response is None else response.status)
 
-    async def _received(self, response: ClientResponse) -> Responded | CutOff:
+    async def look(self, url: str, body: bytes | None = None) -> Ending:
+        """Look at a page of the server's own, which costs nothing and says little: quickly or not at all.
+
+        By POST where there is a `body`. Raises nothing but `CancelledError`. The account's key is masked in all of it.
+        """
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                method = "GET" if body is None else "POST"
+                async with self._session.request(method, url, data=body, allow_redirects=False) as response:
+                    page = await self._received(response, _LARGEST_PAGE)
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:  # noqa: BLE001  (a page that cannot be had is no reason to stop)
+            reason = f"{type(problem).__name__}: {problem}"
+            return NotConnected(reason=excerpt(self.masking.text(reason), _REASON_LIMIT))
+        return self.masking.response(page) if isinstance(page, Responded) else page
+
+    async def _received(self, response: ClientResponse, cap: int) -> Responded | CutOff:
         """Read the body piece by piece: only so does the decompressor stay within bounds."""
-        cap = self._max_body_bytes
         declared = response.content_length
         if declared is not None and declared > cap:
-            return self._too_large(response)
+            return _too_large(response, cap)
         content = response.content
         body = await content.readany()
         if not content.at_eof():
@@ -178,13 +197,13 @@ class Calls:
                 pieces.append(piece)
                 size += len(piece)
             if size > cap:
-                return self._too_large(response)
+                return _too_large(response, cap)
             body = b"".join(pieces)
         elif len(body) > cap:
-            return self._too_large(response)
+            return _too_large(response, cap)
         received = Responded(status=response.status, headers=response.headers, body=body)
         return received if 200 <= received.status < 300 else self.masking.response(received)
 
-    def _too_large(self, response: ClientResponse) -> CutOff:
-        reason = f"the response body passed the cap of {self._max_body_bytes} bytes"
-        return CutOff(reason=reason, status=response.status, too_large=True)
+
+def _too_large(response: ClientResponse, cap: int) -> CutOff:
+    return CutOff(reason=f"the response body passed the cap of {cap} bytes", status=response.status, too_large=True)

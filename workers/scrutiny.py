@@ -4,8 +4,8 @@ Servers that people run themselves answer 200 to what they did not do: they cut 
 schema, or break off in the middle of a tool's arguments. Their provider's entry in the catalog says what to look at.
 """
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Never, Protocol
 
@@ -21,12 +21,17 @@ from broker.protocols.canonical.request import Format, FormatKind
 from broker.protocols.exact_json import parsed
 from broker.redaction import excerpt
 
-CUT_SHARE = 0.6
-"""A prompt is cut when less than this share of the tokens that we expect was counted."""
-CUT_TOKENS = 256
-"""And that many are missing: short prompts are estimated less well."""
-_FULL = 1.1
-"""An estimate this much above the context window is above it, whatever its error."""
+BYTES_PER_TOKEN = 5.0
+"""A prompt with more bytes to each counted token is worth a second look; English has four and a half."""
+CUT_SHARE = 0.8
+"""It is cut when less than this share of the fewest tokens that it can have was counted."""
+CUT_TOKENS = 64
+"""And that many are missing."""
+FULL = 1.1
+"""An estimate this much above the context window is above it, if the count also says so."""
+_NEXT_TO_FULL = 16
+_NEXT_TO_HALF = 8
+"""Servers cut a prompt to the window or to half of it, but for so many tokens."""
 _COMPLETE = frozenset({Finish.STOP, Finish.STOP_SEQUENCE, Finish.OTHER})
 """Ends after which an answer must have its form; one that was cut cannot."""
 
@@ -35,6 +40,18 @@ class Validator(Protocol):
     """What is used of a compiled schema."""
 
     def is_valid(self, instance: object) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What we know of a prompt without its tokenizer."""
+
+    size_bytes: int
+    """Of the whole request."""
+    expected_tokens: float
+    """Our estimate."""
+    fewest_tokens: Callable[[], int]
+    """Those that it has at least; costs some time, and is asked for only where there is reason to."""
 
 
 def believed(answer: Answer, checks: Collection[Check]) -> Answer:
@@ -52,16 +69,16 @@ def doubt(
     checks: Collection[Check],
     *,
     wanted: Format | None,
-    expected_tokens: float | None,
+    prompt: Prompt | None,
     context_window: int | None,
 ) -> CallError | None:
     """Say why an answer is none; `None` when it is believed.
 
-    `wanted` is the form that was asked for. `expected_tokens` is our estimate of the prompt, `None` where it is no
-    good (images). `context_window` is what the server says it has, in tokens.
+    `wanted` is the form that was asked for. `prompt` is `None` where its size says nothing (images).
+    `context_window` is what the server says it has, in tokens.
     """
-    if Check.TRUNCATION in checks and expected_tokens is not None:
-        error = _cut(answer, expected_tokens, context_window)
+    if Check.TRUNCATION in checks and prompt is not None:
+        error = _cut(answer, prompt, context_window)
         if error is not None:
             return error
     for output in answer.outputs:
@@ -72,15 +89,30 @@ def doubt(
     return None
 
 
-def _cut(answer: Answer, expected: float, window: int | None) -> CallError | None:
+def _cut(answer: Answer, prompt: Prompt, window: int | None) -> CallError | None:
     counted = answer.usage.input_tokens
     if counted is None:
         return None
-    too_long = window is not None and expected > _FULL * window and counted <= window
-    if not too_long and (counted >= CUT_SHARE * expected or expected - counted < CUT_TOKENS):
+    if window is not None and not answer.embeddings and _at_the_edge(counted, window):
+        expected = prompt.expected_tokens
+        if expected > FULL * window:
+            return _prompt_cut(f"{counted} tokens, where its window ends, of a prompt of about {expected:.0f}", answer)
+    if prompt.size_bytes <= BYTES_PER_TOKEN * counted:
         return None
+    fewest = prompt.fewest_tokens()
+    if counted >= CUT_SHARE * fewest or fewest - counted < CUT_TOKENS:
+        return None
+    return _prompt_cut(f"{counted} tokens of a prompt of at least {fewest}", answer)
+
+
+def _at_the_edge(counted: int, window: int) -> bool:
+    half = window // 2
+    return counted >= window - _NEXT_TO_FULL or half <= counted <= half + _NEXT_TO_HALF
+
+
+def _prompt_cut(found: str, answer: Answer) -> CallError:
     message = (
-        f"the server counted {counted} tokens of a prompt of about {expected:.0f}: it has cut the prompt. "
+        f"the server counted {found}: it has cut the prompt. "
         "Give it a larger context window, or the job to an account that has one"
     )
     return CallError(
@@ -118,7 +150,8 @@ def _misshapen(output: Output, wanted: Format) -> str | None:
 def _validator(schema: bytes) -> Validator | None:
     """A schema, compiled; `None` for one that cannot be judged by."""
     try:
-        return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_fetch_nothing)
+        # No formats: in most dialects of JSON Schema they are remarks, and no server's grammar holds all of them
+        return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_fetch_nothing, validate_formats=False)
     except ValueError:
         return None
 

@@ -34,9 +34,14 @@ class Worker:
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(self.bench.heartbeat.run(self.pipeline.signs, self.close_strangers))
+            background = [
+                tasks.create_task(self.bench.heartbeat.run(self.pipeline.signs, self.close_strangers)),
+                tasks.create_task(self.bench.probing.run()),
+            ]
+            await self.bench.probing.looked()
             await self.pipeline.run()
-            beating.cancel()
+            for task in background:
+                task.cancel()
 
     async def _register(self) -> bool:
         """Be known to the database; false when it was told to stop before."""

@@ -12,7 +12,7 @@ from broker.domain.account import ChargeMode
 from broker.domain.attempt import ErrorClass, Scope
 from broker.domain.caps import facts_of_caps
 from broker.domain.dialect import OPENAI_FAMILY, Dialect
-from broker.domain.provider import Check, HeaderDialect, ProviderFacts, Quirk
+from broker.domain.provider import Check, HeaderDialect, ProbePage, ProviderFacts, Quirk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,7 @@ def _facts(entry: Mapping[str, Any]) -> ProviderFacts:
             "paths": {Dialect(dialect): path for dialect, path in entry.get("paths", {}).items()},
             "caps": {"output_limit_field": "max_tokens"} | facts_of_caps(entry.get("caps", {})),
             "quirks": _quirks(entry.get("quirks", ())),
+            "probe": tuple(ProbePage(**page) for page in entry.get("probe", ())),
         }
     )
 

@@ -58,6 +58,30 @@ class Quirk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePage:
+    """A page on which a server says what it is, and where on it: each place is a JSON pointer, into `items` if given.
+
+    A step into a text goes to the line that begins with that word. What is not there is not said.
+    """
+
+    path: str
+    """Below the server's root: the base URL without a `/v1` at its end."""
+    ask_field: str | None = None
+    """Asked by POST, once for each model of the account, whose name goes into this field; else by GET."""
+    items: str | None = None
+    """A list, of which each element is about one model."""
+    model: str | None = None
+    """The model's name."""
+    version: str | None = None
+    slots: str | None = None
+    """Calls that it works on at the same time."""
+    context_window: str | None = None
+    """Tokens of prompt and answer together; a page that stands later knows better."""
+    lists_all: bool = False
+    """No other models are served than those of its items."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFacts:
     """Facts of a provider; the defaults are those of a server of which nothing is known."""
 
@@ -68,6 +92,10 @@ class ProviderFacts:
     """A call costs nothing."""
     self_hosted: bool = False
     """Run by its users: it can be asked what it serves, and believed less."""
+    probe: tuple[ProbePage, ...] = ()
+    """What it is asked when a worker starts."""
+    any_model: bool = False
+    """The model's name in a request is not looked at: what is loaded answers."""
     checks: frozenset[Check] = frozenset()
     paths: Mapping[Dialect, str] = field(default_factory=dict)
     """Where calls go instead of where the protocol says: below the base URL, with `{model}` and `{method}`."""

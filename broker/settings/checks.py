@@ -14,6 +14,8 @@ from broker.redaction import redact
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PROBE_PATH = re.compile(r"/[A-Za-z0-9._~/-]*(\?[A-Za-z0-9._~/=&-]*)?")
+_POINTER = re.compile(r"(/[^/~\x00-\x20]+)+")
 _TEMPLATE = re.compile(r"[A-Za-z0-9/:._~@?=&%+-]*")
 _SCHEME = re.compile(r"[A-Za-z0-9-]{0,32}")
 _ENDPOINT = re.compile(r"/(?:chat/completions|completions|embeddings|responses|messages|models)$")
@@ -105,6 +107,20 @@ def path_template(value: str) -> str:
     bare = value.replace("{model}", "").replace("{method}", "")
     if not value.startswith("/") or not value.isascii() or not _TEMPLATE.fullmatch(bare):
         raise ValueError("must be a path that begins with /, in which only {model} and {method} stand for something")
+    return value
+
+
+def probe_path(value: str) -> str:
+    """Accept a path below a server's root, which may have a query."""
+    if not _PROBE_PATH.fullmatch(value):
+        raise ValueError("must be a path that begins with /, such as /props")
+    return value
+
+
+def pointer(value: str) -> str:
+    """Accept a JSON pointer to something inside a page."""
+    if not _POINTER.fullmatch(value):
+        raise ValueError("must be a JSON pointer, such as /data")
     return value
 
 

@@ -19,6 +19,8 @@ from broker.settings.values import (
     HeaderValue,
     Label,
     PathTemplate,
+    Pointer,
+    ProbePath,
     Section,
 )
 
@@ -47,6 +49,27 @@ class QuirkSection(Section):
         if self.status is None and self.code is None and self.message is None:
             raise ValueError("must say which error is meant, by status, code or message")
         return self
+
+
+class ProbeSection(Section):
+    """A page on which a server says what it is. Places on it are JSON pointers, into `items` where that is given."""
+
+    path: ProbePath = Field(description="Below the base URL without a `/v1` at its end.", examples=["/props"])
+    ask_field: Label | None = Field(
+        default=None,
+        description="Asked by POST, once for each model, whose name goes into this field; else by GET.",
+        examples=["model"],
+    )
+    items: Pointer | None = Field(default=None, description="A list with an element per model.", examples=["/data"])
+    model: Pointer | None = Field(default=None, description="The model's name.", examples=["/id"])
+    version: Pointer | None = Field(default=None, description="The server's version.", examples=["/build_info"])
+    slots: Pointer | None = Field(
+        default=None, description="Calls that it works on at the same time.", examples=["/total_slots"]
+    )
+    context_window: Pointer | None = Field(
+        default=None, description="Tokens of prompt and answer together.", examples=["/max_model_len"]
+    )
+    lists_all: bool = Field(default=False, description="True: no other models are served.", examples=[True])
 
 
 class ProviderSection(Section):
@@ -103,6 +126,16 @@ class ProviderSection(Section):
         examples=[{"structured_output": False}],
     )
     self_hosted: bool = Field(default=False, description="Run by its users.", examples=[True])
+    probe: list[ProbeSection] = Field(
+        default=[],
+        description="What a worker asks the server when it starts; later pages know better.",
+        examples=[[{"path": "/props", "slots": "/total_slots"}]],
+    )
+    any_model: bool = Field(
+        default=False,
+        description="True: the model's name in a request is not looked at, what is loaded answers.",
+        examples=[True],
+    )
     checks: list[Annotated[Check, Field(strict=False)]] = Field(
         default=[],
         description=f"What is looked at before a success is believed: {', '.join(f'`{name}`' for name in Check)}.",

@@ -17,6 +17,8 @@ from broker.settings.checks import (
     label,
     model_name,
     path_template,
+    pointer,
+    probe_path,
     queue_prefix,
     secret_reference,
     service_url,
@@ -73,6 +75,8 @@ AmqpUrl = Annotated[str, AfterValidator(service_url("amqp", "amqps"))]
 RedisUrl = Annotated[str, AfterValidator(service_url("redis", "rediss", "unix"))]
 QueuePrefix = Annotated[str, AfterValidator(queue_prefix)]
 Dialects = Annotated[tuple[Dialect, ...], BeforeValidator(_dialects)]
+Pointer = Annotated[str, AfterValidator(pointer)]
+ProbePath = Annotated[str, AfterValidator(probe_path)]
 PathTemplate = Annotated[str, AfterValidator(path_template)]
 ModelName = Annotated[str, AfterValidator(model_name)]
 ModelNames = Annotated[dict[ModelName, Label], BeforeValidator(_model_names)]

@@ -22,6 +22,7 @@ from workers.calls import Calls, account_headers
 from workers.effort import Effort
 from workers.heartbeat import Heartbeat
 from workers.interpreter import Interpreter
+from workers.probing import Probing
 from workers.recorder import Recorder
 from workers.reporting import Reporter
 from workers.solo import Solo
@@ -62,6 +63,7 @@ class Workshop:
         """Make the bench of one account; must be called in the running loop, and its calls be closed."""
         worker_id = f"{self._process_id}-{account.name}"
         secret = read_secret(account.secret) if account.secret else None
+        calls = Calls(account_headers(account, secret), secret=secret, timeout_seconds=account.timeout_seconds)
         others = {a.name: self._routes.of(a) for a in self._accounts if a is not account}
         return Bench(
             account=account,
@@ -75,7 +77,8 @@ class Workshop:
             details_default_zero=account.facts.usage_details_default_zero,
             header_dialect=account.facts.header_dialect,
             claimant=Claimant(worker_id=worker_id, account=account.name, provider=account.provider),
-            calls=Calls(account_headers(account, secret), secret=secret, timeout_seconds=account.timeout_seconds),
+            calls=calls,
+            probing=Probing(account, calls, self._clock),
             limiter=self._limiter,
             estimator=self._estimator,
             database=self._database,

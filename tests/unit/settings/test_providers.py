@@ -9,7 +9,7 @@ from broker.domain.account import Account, ChargeMode
 from broker.domain.attempt import ErrorClass, Scope
 from broker.domain.caps import Caps, ThinkingForm
 from broker.domain.dialect import OPENAI_FAMILY, Dialect
-from broker.domain.provider import Check, HeaderDialect, Quirk
+from broker.domain.provider import Check, HeaderDialect, ProbePage, Quirk
 from broker.errors import ConfigError
 from broker.settings import parse
 from broker.settings.caps_schema import CapsSection
@@ -64,6 +64,16 @@ self_hosted = true
 checks = ["usage", "schema"]
 caps = { output_limit_field = "max_new", efforts = ["low", "high"], thinking = "effort" }
 quirks = [{ status = 429, code = "no_credit", message = "wallet", class = "spend", retry = "other" }]
+any_model = true
+[[providers.acme.probe]]
+path = "/about?full=1"
+ask_field = "m"
+items = "/all"
+model = "/id"
+version = "/v"
+slots = "/n/0"
+context_window = "/w"
+lists_all = true
 """
     )
     assert found.protocols == (Dialect.ANTHROPIC_MESSAGES, *OPENAI_FAMILY)
@@ -83,6 +93,19 @@ quirks = [{ status = 429, code = "no_credit", message = "wallet", class = "spend
     (quirk,) = facts.quirks
     assert quirk == Quirk(
         status=429, code="no_credit", message="wallet", error_class=ErrorClass.SPEND, scope=Scope.OTHER
+    )
+    assert facts.any_model
+    assert facts.probe == (
+        ProbePage(
+            path="/about?full=1",
+            ask_field="m",
+            items="/all",
+            model="/id",
+            version="/v",
+            slots="/n/0",
+            context_window="/w",
+            lists_all=True,
+        ),
     )
 
 
@@ -135,7 +158,7 @@ def test_the_router_is_told_whom_to_charge_and_how_to_route() -> None:
     [
         (ACCOUNT, 'unknown provider "acme"'),
         (ACCOUNT, "or gets its own table [providers.NAME]"),
-        (ACME + "zzz = 1\n", "penstock.toml:10: providers.acme.zzz: unknown key; known are auth_header,"),
+        (ACME + "zzz = 1\n", "penstock.toml:10: providers.acme.zzz: unknown key; known are any_model, auth_header,"),
         (ACME + 'protocol = "openai"\n', "providers.acme.protocol: unknown key; did you mean `protocols`?"),
         (ACME + 'protocols = ["soap"]\n', "providers.acme.protocols: names no dialect; known are openai-chat"),
         (ACME + "protocols = []\n", "must be a dialect or a list of them"),
@@ -148,6 +171,10 @@ def test_the_router_is_told_whom_to_charge_and_how_to_route() -> None:
         (ACME + 'quirks = [{ class = "spend", retry = "other" }]\n', "must say which error is meant"),
         (ACME + "quirks = [{ status = 429 }]\n", "providers.acme.quirks[0].class: is missing"),
         (ACME + 'quirks = [{ status = 1, class = "spend", retry = "other" }]\n', "must not be below 100"),
+        (ACME + 'probe = [{ path = "props" }]\n', "providers.acme.probe[0].path: must be a path that begins with /"),
+        (ACME + 'probe = [{ path = "/a b" }]\n', "must be a path that begins with /"),
+        (ACME + 'probe = [{ path = "/a", slots = "n" }]\n', "probe[0].slots: must be a JSON pointer"),
+        (ACME + 'probe = [{ slots = "/n" }]\n', "providers.acme.probe[0].path: is missing"),
         (ACME + 'paths = { "openai-chat" = "chat" }\n', "must be a path that begins with /"),
         (ACME + 'paths = { "openai-chat" = "/a{b}" }\n', "only {model} and {method}"),
         (ACME + 'paths = { "soap" = "/a" }\n', "must be 'openai-chat', 'openai-responses'"),
