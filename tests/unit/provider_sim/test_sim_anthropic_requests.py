@@ -154,10 +154,9 @@ def test_calls_and_results_must_pair(messages: Any, words: str) -> None:
 
 
 def test_results_before_text_in_one_or_several_messages_are_taken() -> None:
-    for messages in (
-        [ASK, assistant(text("so"), use(1), use(2)), user(result(2), result(1), text("and now?"))],
-        [ASK, assistant(use(1)), assistant(use(2)), user(result(1)), user(result(2)), user(text("and now?"))],
-    ):
+    whole: Any = [ASK, assistant(text("so"), use(1), use(2)), user(result(2), result(1), text("and now?"))]
+    split: Any = [ASK, assistant(use(1)), assistant(use(2)), user(result(1)), user(result(2)), user(text("and now?"))]
+    for messages in (whole, split):
         call = read(messages=messages, tools=TOOLS)
         assert call.prompt == "and now?" == prompt_of({"messages": messages})
         assert call.wish is not None

@@ -11,7 +11,7 @@ from workers.provider_sim.gemini.embeddings import read_many, read_one
 from workers.provider_sim.gemini.requests import read_content
 from workers.provider_sim.prompts import prompt_of
 
-ASK = {"role": "user", "parts": [{"text": "ask"}]}
+ASK: Any = {"role": "user", "parts": [{"text": "ask"}]}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 TOOLS = [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": SCHEMA}]}]
 
@@ -148,7 +148,11 @@ def test_wrong_contents_are_refused_in_the_apis_words(contents: Any, words: str)
 
 
 def test_results_are_matched_by_id_before_their_order() -> None:
-    contents = [ASK, model(call("f", id="1"), call("g", id="2")), user(response("g", id="2"), response("f", id="1"))]
+    contents: Any = [
+        ASK,
+        model(call("f", id="1"), call("g", id="2")),
+        user(response("g", id="2"), response("f", id="1")),
+    ]
     heard = read(contents=contents)
     assert heard.prompt == "ask" == prompt_of({"contents": contents})
     assert heard.wish is not None
@@ -170,7 +174,7 @@ def test_a_model_of_the_third_family_wants_its_thoughts_back() -> None:
 
 def test_both_spellings_of_a_field_mean_the_same_and_names_of_the_callers_own_are_kept() -> None:
     properties = {"two_words": {"type": "STRING"}, "n": {"any_of": [{"type": "INTEGER"}]}}
-    snake = {
+    snake: Any = {
         "contents": [{"parts": [{"text": "ask"}]}],
         "system_instruction": {"parts": [{"text": "s"}]},
         "generation_config": {
@@ -191,7 +195,7 @@ def test_vertex_wants_a_role() -> None:
 
 
 def test_embeddings_are_read_one_by_one_or_many_at_once() -> None:
-    content = {"parts": [{"text": "two "}, {"text": "parts"}]}
+    content: Any = {"parts": [{"text": "two "}, {"text": "parts"}]}
     one = read_one("e", {"content": content, "output_dimensionality": 3}, 8)
     assert (one.inputs, one.dimensions) == (("two parts",), 3)
     many = read_many("e", {"requests": [{"model": "models/e", "content": content}] * 2}, 8)

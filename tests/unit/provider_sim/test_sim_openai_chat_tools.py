@@ -8,7 +8,7 @@ import pytest
 from workers.provider_sim.call import Refused, TextCall
 from workers.provider_sim.openai.chat_requests import read_chat
 
-ASK = {"role": "user", "content": "ask"}
+ASK: Any = {"role": "user", "content": "ask"}
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 
 

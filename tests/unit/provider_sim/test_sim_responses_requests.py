@@ -78,7 +78,7 @@ def test_a_wrong_parameter_is_named(fields: dict[str, Any], param: str, words: s
 
 
 def test_items_make_a_conversation() -> None:
-    items = [ASK, {"type": "reasoning", "id": "rs_1", "summary": []}, call(), call(2), output(2), output()]
+    items: Any = [ASK, {"type": "reasoning", "id": "rs_1", "summary": []}, call(), call(2), output(2), output()]
     heard = read(input=items, instructions="Be short.", tools=[TOOL])
     assert heard.prompt == "ask" == prompt_of({"input": items})
     assert heard.wish is not None
