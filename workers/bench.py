@@ -13,7 +13,7 @@ from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.clock import Clock
 from broker.domain.job import Job
 from broker.domain.outcome import RetryPolicy
-from broker.domain.provider import HeaderDialect, reconsidered
+from broker.domain.provider import HeaderDialect
 from broker.domain.report import Again, Report
 from broker.domain.result import ResultState
 from broker.domain.usage import UsageSource
@@ -21,7 +21,7 @@ from broker.errors import StoreUnavailable
 from broker.feeder.window import RateMeter
 from broker.limits.charge import actual_charge, estimated_charge
 from broker.limits.estimate import Estimator
-from broker.limits.facts import Content, request_facts
+from broker.limits.facts import request_facts
 from broker.limits.observations import observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
 from broker.protocols.losses import UntranslatableRequest
@@ -32,17 +32,16 @@ from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.capabilities import Capabilities
-from workers.classify import Verdict, classify
+from workers.classify import Verdict
 from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
-from workers.interpreter import Interpreter, Said, refusal, wanted_format
+from workers.interpreter import Interpreter, refusal
+from workers.judge import Judge
 from workers.probing import Probing
-from workers.prompt_floor import prompt_floor
 from workers.recorder import Recorder
 from workers.reporting import NEVER_SENT, Reporter, reported
 from workers.retry import TRANSIENT, account_pause, decide
-from workers.scrutiny import Prompt, believed, doubt
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
@@ -72,8 +71,7 @@ class Bench:
     account: Account
     interpreter: Interpreter
     reporter: Reporter
-    details_default_zero: bool
-    """The provider documents that an absent usage detail means zero."""
+    judge: Judge
     header_dialect: HeaderDialect
     """What its rate-limit headers mean."""
     claimant: Claimant
@@ -224,49 +222,10 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(said.url, {CALL_ID_HEADER: work.attempt_id, **said.headers}, said.body)
         self.watch(Step.ANSWERED, work)
-        work.ended = ending, self._scrutinised(work, said, ending, self._judged(said, ending))
+        window = self.capabilities.context_window(work.model)
+        verdict = self.judge.verdict(work.job, work.facts, said, ending, context_window=window, now=self.clock.now())
+        work.ended = ending, verdict
         return work.ended
-
-    def _judged(self, said: Said, ending: Ending) -> Verdict:
-        """Say what an ending means, in words that do not tell the account's key."""
-        verdict = self._classified(said, ending)
-        masking, told = self.calls.masking, verdict.request_id
-        if verdict.error is None:
-            masked = told if told is None else masking.text(told)
-            return verdict if masked == told else replace(verdict, request_id=masked)
-        if isinstance(ending, Responded) and 200 <= ending.status < 300:  # left as it was, and no answer after all
-            return self._classified(said, masking.response(ending))
-        return verdict
-
-    def _scrutinised(self, work: Work, said: Said, ending: Ending, verdict: Verdict) -> Verdict:
-        """Do not believe every success of a server that is known to answer what it did not do."""
-        checks = self.account.facts.checks
-        if verdict.answer is None or not checks or not isinstance(ending, Responded):
-            return verdict
-        answer = believed(verdict.answer, checks)
-        facts = work.facts
-        prompt = Prompt(
-            size_bytes=facts.size_bytes,
-            expected_tokens=self.estimator.estimate(facts).input_tokens,
-            fewest_tokens=lambda: prompt_floor(work.job),
-        )
-        error = doubt(
-            answer,
-            checks,
-            wanted=wanted_format(work.job, said),
-            prompt=None if facts.content is Content.IMAGE else prompt,
-            context_window=self.capabilities.context_window(work.model),
-        )
-        if error is None:
-            return replace(verdict, answer=answer)
-        error = replace(error, status=ending.status)
-        return replace(verdict, state=AttemptState.FAILED, answer=None, error=error)
-
-    def _classified(self, said: Said, ending: Ending) -> Verdict:
-        verdict = classify(ending, said, details_default_zero=self.details_default_zero, now=self.clock.now())
-        if verdict.error is None or not self.account.facts.quirks:
-            return verdict
-        return replace(verdict, error=reconsidered(verdict.error, self.account.facts.quirks))
 
     async def settle(self, work: Work, ending: Ending, verdict: Verdict) -> bool:
         """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""

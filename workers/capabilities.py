@@ -1,6 +1,6 @@
 """What a self-hosted server says of itself. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _UNTAGGED = ":latest"
@@ -35,6 +35,11 @@ class Capabilities:
         served = {name.casefold() for name in self.models}
         return tuple(name for name in models if not {name.casefold(), name.casefold() + _UNTAGGED} & served)
 
+    def words_for(self, models: Iterable[str]) -> str:
+        """All of it in a line, for people, with those of `models` that it lacks; empty when it says nothing."""
+        lacking = self.lacks(models)
+        return self.words() + (f"; it does not serve {_some(lacking)}" if lacking else "")
+
     def words(self) -> str:
         """All of it in a line, for people; empty when it says nothing."""
         said: list[str] = []
@@ -42,10 +47,11 @@ class Capabilities:
             said.append(f"{self.engine} {self.version}" if self.version is not None else self.engine)
         if self.models:
             said.append(f"serves {_some(sorted(self.models))}")
-        said += [
-            f"context window {window:,} tokens" + (f" ({model})" if model and len(self.context_windows) > 1 else "")
-            for model, window in sorted(self.context_windows.items())[:_SHOWN]
-        ]
+        windows = {model: f"context window {tokens:,} tokens" for model, tokens in self.context_windows.items()}
+        if len(set(windows.values())) == 1:
+            said += set(windows.values())
+        else:
+            said += [f"{window} ({model})" for model, window in sorted(windows.items())[:_SHOWN]]
         if self.slots is not None:
             said.append("1 slot" if self.slots == 1 else f"{self.slots} slots")
         return ", ".join(said)
@@ -55,6 +61,6 @@ UNKNOWN = Capabilities()
 _SHOWN = 5
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -70,6 +70,10 @@ class Probing:
         """No good answer came since the server was started, as far as we know."""
         self._logged: str | None = None
 
+    def words(self) -> str | None:
+        """What is known of the server, for people; `None`: nothing."""
+        return self.capabilities.words_for(self._account.models.values()) or None
+
     def succeeded(self) -> None:
         """A good answer came back."""
         self._errors = 0

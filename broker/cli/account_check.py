@@ -18,8 +18,10 @@ from broker.errors import ConfigError
 from broker.secrets import read_secret
 from broker.wiring.known_models import known_caps
 from workers.calls import CALL_ID_HEADER, Calls, account_headers
+from workers.capabilities import UNKNOWN, Capabilities
 from workers.classify import Verdict, classify
 from workers.interpreter import Interpreter
+from workers.probing import probe
 
 _LONGEST_S = 60.0
 _ANSWER_TOKENS = 16
@@ -37,6 +39,8 @@ class Finding:
     ok: bool
     words: str
     """What is the matter and what to do; for people."""
+    server: Capabilities | None = None
+    """What a self-hosted server says of itself; `None`: it was not asked, or says nothing."""
 
 
 async def check_accounts(accounts: Sequence[Account], clock: Clock) -> list[Finding]:
@@ -57,10 +61,26 @@ async def check_account(account: Account, clock: Clock) -> Finding:
     started = clock.monotonic()
     async with Calls(account_headers(account, secret), secret=secret, timeout_seconds=seconds) as calls:
         verdict = await _asked(calls, account, model, clock)
-    if verdict.error is not None:
-        return Finding(account=account.name, model=model, ok=False, words=_words(account, verdict.error, model))
-    taken = clock.monotonic() - started
-    return Finding(account=account.name, model=model, ok=True, words=f"{model} answered in {taken:.2f} s")
+        taken = clock.monotonic() - started
+        server = await probe(account, calls)  # behind the call: now the model is loaded
+    wrong = verdict.error
+    said = f"{model} answered in {taken:.2f} s" if wrong is None else _words(account, wrong, model)
+    return Finding(
+        account=account.name,
+        model=model,
+        ok=wrong is None,
+        words="; ".join(filter(None, (said, _about(server, account)))),
+        server=None if server == UNKNOWN else server,
+    )
+
+
+def _about(server: Capabilities, account: Account) -> str:
+    """What a server says of itself, and where the account's settings do not fit it."""
+    words = server.words_for(account.models.values())
+    declared = account.limits.concurrency
+    if server.slots is not None and declared is not None and declared > server.slots:
+        words += f"; limits.concurrency is {declared}, which is more than its slots"
+    return words
 
 
 async def _asked(calls: Calls, account: Account, model: str, clock: Clock) -> Verdict:

@@ -13,6 +13,7 @@ from broker.errors import BrokerError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from broker.cli.account_check import Finding
     from broker.domain.account import Account
     from broker.store.standing import LastCall
 
@@ -66,9 +67,11 @@ def check(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Make one tiny real call per account, and say what is wrong and what to do about it."""
+    """Make one tiny real call per account, and say what is wrong and what to do about it.
+
+    A server of your own is also asked what it is: its version, its models, their context window and its slots.
+    """
     import asyncio
-    from dataclasses import asdict
 
     from broker.cli.account_check import check_accounts
     from broker.domain.clock import SystemClock
@@ -82,13 +85,34 @@ def check(
     chosen = [account for account in found if not names or account.name in names]
     findings = asyncio.run(check_accounts(chosen, SystemClock()))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([_found(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
         width = max(len(finding.account) for finding in findings)
         for finding in findings:
             typer.echo(f"{finding.account:<{width}}  {'ok  ' if finding.ok else 'FAIL'}  {finding.words}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(Exit.SOME_FAILED)
+
+
+def _found(finding: "Finding") -> dict[str, object]:
+    server = finding.server
+    about = None
+    if server is not None:
+        about = {
+            "engine": server.engine,
+            "version": server.version,
+            "models": sorted(server.models),
+            "lists_all": server.lists_all,
+            "context_windows": dict(server.context_windows),
+            "slots": server.slots,
+        }
+    return {
+        "account": finding.account,
+        "model": finding.model,
+        "ok": finding.ok,
+        "words": finding.words,
+        "server": about,
+    }
 
 
 def _configured(config: Path) -> "tuple[Account, ...]":

@@ -172,7 +172,7 @@ class WorkerProcess:
                 "account": lambda: bench.health.reason,
             },
             probes={"database": lambda: answers(database)},
-            notes={"limits": lambda: self._limiter.away, "spool": waiting},
+            notes={"limits": lambda: self._limiter.away, "spool": waiting, "server": bench.probing.words},
         ).serving()
 
     async def _work(self, worker: Worker, ready: Callable[[], None]) -> None:

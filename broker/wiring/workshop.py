@@ -22,6 +22,7 @@ from workers.calls import Calls, account_headers
 from workers.effort import Effort
 from workers.heartbeat import Heartbeat
 from workers.interpreter import Interpreter
+from workers.judge import Judge
 from workers.probing import Probing
 from workers.recorder import Recorder
 from workers.reporting import Reporter
@@ -74,7 +75,7 @@ class Workshop:
                 model_of=lambda route: model_of(route, account.models),
                 clock=self._clock,
             ),
-            details_default_zero=account.facts.usage_details_default_zero,
+            judge=Judge(account=account, masking=calls.masking, estimator=self._estimator),
             header_dialect=account.facts.header_dialect,
             claimant=Claimant(worker_id=worker_id, account=account.name, provider=account.provider),
             calls=calls,
