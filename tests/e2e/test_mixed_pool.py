@@ -16,13 +16,13 @@ from workers.provider_sim.prompts import prompt_of
 
 ROWS = 3_000
 KEYS = {"openai": "/v1", "anthropic": "", "gemini": ""}
-LABEL = {
+LABEL: dict[str, Any] = {
     "type": "object",
     "properties": {"label": {"type": "string"}, "why": {"type": "string"}},
     "required": ["label", "why"],
     "additionalProperties": False,
 }
-WEATHER = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
+WEATHER: dict[str, Any] = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
 TOOL = {"type": "function", "function": {"name": "4cast", "description": "Now.", "parameters": WEATHER}}
 JSON_LABEL = {"type": "json_schema", "json_schema": {"name": "label", "schema": LABEL, "strict": True}}
 
