@@ -110,7 +110,7 @@ def test_a_client_that_waits_as_told_is_admitted(tongue: Tongue) -> None:
         stats: Any = caller.sim.stats()
         assert stats["rejected"] == {"requests": 1}
 
-    with_sim(check, keys=[{"name": "sim", "requests_per_minute": 40, "window_s": 1}])
+    with_sim(check, keys=[{"name": "sim", "requests_per_minute": 70, "window_s": 1}])
 
 
 @every_protocol

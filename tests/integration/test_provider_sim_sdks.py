@@ -113,10 +113,12 @@ def test_anthropics_client_raises_its_own_errors() -> None:
             with pytest.raises(anthropic.AuthenticationError):
                 await client.messages.create(model="m", max_tokens=9, messages=hello)
         async with a_claude(caller) as client:
-            assert [model.id async for model in client.models.list()] == ["m"]
+            listed = [model async for model in client.models.list()]
+            assert [(model.id, model.type, model.lifecycle) for model in listed] == [("m", "model", "active")]
             with pytest.raises(anthropic.NotFoundError) as missing:
                 await client.messages.create(model="other", max_tokens=9, messages=hello)
-            assert missing.value.request_id == missing.value.response.headers["request-id"]
+            envelope: Any = missing.value.body
+            assert envelope["request_id"] == missing.value.request_id == missing.value.response.headers["request-id"]
             with pytest.raises(anthropic.BadRequestError, match="temperature"):
                 await client.messages.create(model="m", max_tokens=9, messages=hello, extra_body={"temperature": 1})
             await client.messages.create(model="m", max_tokens=9, messages=hello)

@@ -38,6 +38,7 @@ def read(**fields: Any) -> TextCall:
     [
         ({"messages": [ASK, calls("a", "b"), result("a")]}, "did not have response messages: b"),
         ({"messages": [ASK, calls("a"), ASK]}, "did not have response messages: a"),
+        ({"messages": [ASK, calls("a"), ASK, calls("b"), result("b")]}, "did not have response messages: a"),
         ({"messages": [ASK, result("a")]}, "must be a response to a preceeding message with 'tool_calls'"),
         ({"messages": [ASK, calls("a"), result("a"), ASK, result("a")]}, "must be a response to a preceeding"),
         ({"messages": [ASK, calls("a"), result("b")]}, "must be a response to a preceeding"),
