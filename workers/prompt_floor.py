@@ -17,14 +17,14 @@ from broker.protocols.exact_json import exact
 from broker.protocols.losses import MalformedRequest
 from broker.protocols.registry import codec_of
 
-_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Thai to Burmese, Khmer, kana, Han: scripts without spaces between words."""
-_SPACED = "A-Za-z\x80-\u0dff\u10a0-\u177f\u1800-\u2fff\ua000-\uf8ff\ufb00-\U0010ffff"
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Kana and Han, which every tokenizer takes apart. Thai and the like some take for one unknown word."""
+_SPACED = "A-Za-z\x80-\u2fff\ua000-\uf8ff\ufb00-\U0010ffff"
 """All other letters, and whatever else is not ASCII: taken for a letter, it can only make words fewer."""
 _WORDS = re.compile(rf"[0-9](?:[.,:/-]?[0-9])*['0-9{_SPACED}]*|[{_SPACED}]['0-9{_SPACED}]*")
 _RUNS = re.compile(rf"[{_UNSPACED}]+")
 _LETTERS_PER_TOKEN = 4
-"""The most, over a whole text, in the scripts without spaces; one and a half is usual."""
+"""The most, over a whole text, in kana and Han; one and a half is usual."""
 _THOUGHTS = "</think>"
 """What stands before it is left out of earlier turns by most templates."""
 

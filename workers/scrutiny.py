@@ -32,6 +32,7 @@ FULL = 1.1
 _NEXT_TO_FULL = 16
 _NEXT_TO_HALF = 8
 """Servers cut a prompt to the window or to half of it, but for so many tokens."""
+_CUT_OFF = frozenset({Finish.LENGTH, Finish.CONTEXT_WINDOW})
 _COMPLETE = frozenset({Finish.STOP, Finish.STOP_SEQUENCE, Finish.OTHER})
 """Ends after which an answer must have its form; one that was cut cannot."""
 
@@ -122,7 +123,7 @@ def _prompt_cut(found: str, answer: Answer) -> CallError:
 
 def _broken_call(output: Output) -> str | None:
     """The name of a call whose arguments are broken, unless the answer was cut at its limit."""
-    if output.finish is Finish.LENGTH:
+    if output.finish in _CUT_OFF:
         return None
     calls = (part for part in output.parts if isinstance(part, CallPart))
     return next((call.name for call in calls if call.arguments is None and not call.custom), None)

@@ -49,7 +49,7 @@ def described(pages: Sequence[Told], *, engine: str, any_model: bool) -> Capabil
         for item, name in zip(items, names, strict=True):
             window = _count(_found(item, page.context_window))
             about = "" if any_model else name or told.of_model or ""
-            if window is not None and (about or page.items is None):
+            if window is not None and (about or any_model or page.items is None):
                 windows[about] = window
     return Capabilities(
         engine=engine if version is not None else None,
