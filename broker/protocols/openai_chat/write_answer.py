@@ -92,8 +92,13 @@ def _choice(output: Output) -> dict[str, object]:
         "index": output.index,
         "message": message,
         "logprobs": output.logprobs,
-        "finish_reason": _FINISHES[output.finish],
+        "finish_reason": _finish(output.finish, refusal),
     }
+
+
+def _finish(finish: Finish, refusal: str | None) -> str:
+    """Say the end; without words there is no `refusal` to tell it by, and `stop` would look like an empty answer."""
+    return "content_filter" if finish is Finish.REFUSAL and refusal is None else _FINISHES[finish]
 
 
 def _call(part: CallPart) -> dict[str, object]:
