@@ -66,7 +66,8 @@ def _portable(turn: Turn, losses: Losses) -> Turn:
                 losses.hint(path, "reasoning_dropped", "thoughts are of use to the model they came from only")
             case OpaquePart(path=path, kind=kind):
                 what = f"a block of type {kind} is understood by its own vendor only"
-                losses.content(path, "foreign_block", what, droppable=True)
+                # What a vendor's tools did may go with the tools; what a user shows may not
+                losses.content(path, "foreign_block", what, droppable=turn.role is Role.ASSISTANT)
             case _:
                 kept.append(part)
     return replace(turn, parts=tuple(kept))

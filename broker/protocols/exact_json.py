@@ -12,7 +12,7 @@ from typing import Never, Self
 import orjson
 
 # A value that may not survive a double; it may also stand in a string: then the slow way is taken for nothing.
-_DELICATE = re.compile(rb"[:\[,][ \t\r\n]*-?(\d{16,}|\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)")
+_DELICATE = re.compile(rb"[:\[,][ \t\r\n]*(-?\d{16,}|-?\d+\.\d+(?:[eE][+-]?\d+)?|-?\d+[eE][+-]?\d+|-0)")
 
 
 class ExactNumber(float):
@@ -77,7 +77,7 @@ def _number(text: str) -> float:
 
 
 def _whole_number(text: str) -> int | float:
-    return int(text) if len(text) < 19 else ExactNumber(text)
+    return int(text) if len(text) < 19 and text != "-0" else ExactNumber(text)
 
 
 def _patiently(body: bytes, refused: ValueError) -> object:

@@ -1,6 +1,7 @@
 """Images, recordings and documents as JSON carries them: data URLs and MIME types."""
 
 import re
+from base64 import b64decode
 
 from broker.protocols.canonical.parts import Inline, MediaKind
 
@@ -47,3 +48,11 @@ def kind_of(mime: str) -> MediaKind:
             return MediaKind.VIDEO
         case _:
             return MediaKind.DOCUMENT
+
+
+def plain_text(inline: Inline) -> str | None:
+    """The words of a text that travels as bytes; `None` where they are none."""
+    try:
+        return b64decode(inline.data, validate=True).decode()
+    except ValueError:  # of base64, or of UTF-8
+        return None

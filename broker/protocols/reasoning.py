@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from broker.domain.caps import Caps
 from broker.protocols.canonical.request import Reasoning
+from broker.protocols.losses import Losses
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 """In growing order."""
@@ -41,3 +42,20 @@ def nearest_effort(effort: str, known: Sequence[str]) -> str:
         return effort if effort in known else known[len(known) // 2]
     wanted = EFFORTS.index(effort)
     return min(known, key=lambda word: abs(EFFORTS.index(word) - wanted) if word in EFFORTS else len(EFFORTS))
+
+
+def openai_effort(reasoning: Reasoning, caps: Caps, losses: Losses) -> str | None:
+    """The word that OpenAI's models are told for an effort or a budget; `None` where the producer gives neither.
+
+    What it changes is noted.
+    """
+    effort = effort_of(reasoning)
+    if effort is None:
+        return None
+    known = nearest_effort(effort, caps.efforts)
+    if reasoning.effort is None:
+        what = f"a budget of {reasoning.budget_tokens} tokens becomes the effort {known}, which comes nearest"
+        losses.converted(reasoning.path, "budget_to_effort", what)
+    elif known != effort:
+        losses.sampling(reasoning.path, "clamped", f"the target knows no effort {effort}; {known} is nearest")
+    return known

@@ -22,7 +22,9 @@ def read_arguments(text: str) -> Mapping[str, object] | None:
 
 
 def arguments_text(call: CallPart) -> str:
-    """The arguments as JSON text: as they came, if they came as text."""
+    """The arguments as JSON text: as they came, if they came as text; the free text of a custom tool is wrapped."""
+    if call.custom:
+        return written_arguments({UNPARSABLE_KEY: call.arguments_text})
     if call.arguments_text:
         return call.arguments_text
     return written_arguments(call.arguments or {})

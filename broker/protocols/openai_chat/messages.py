@@ -17,7 +17,7 @@ from broker.protocols.canonical.parts import (
 from broker.protocols.canonical.request import Role, Turn, Unmapped
 from broker.protocols.fields import Object, an_object, array, objects, string, the_string, unknown
 from broker.protocols.losses import MalformedRequest
-from broker.protocols.openai_chat.parts import read_part
+from broker.protocols.openai_chat.parts import only_texts_and_media, read_content
 from broker.protocols.tool_arguments import read_arguments
 
 _KEYS = {
@@ -42,6 +42,7 @@ _KEYS = {
     "tool": frozenset({"role", "content", "tool_call_id", "name"}),
     "function": frozenset({"role", "content", "name"}),
 }
+_CALL_KEYS = frozenset({"id", "type", "index", "function", "custom", "extra_content", "provider_specific_fields"})
 
 THOUGHTS = ("reasoning_content", "reasoning")
 """Where DeepSeek and vLLM put thoughts; newer vLLM and OpenRouter."""
@@ -89,7 +90,9 @@ class _Reader:
                 self._operator(message, path)
             case "user":
                 self._name(message, path)
-                self.turns.append(Turn(role=Role.USER, parts=tuple(_content(message, path)), path=path))
+                self.turns.append(
+                    Turn(role=Role.USER, parts=tuple(read_content(message, path, self.unmapped)), path=path)
+                )
             case "assistant":
                 self._name(message, path)
                 self.turns.append(Turn(role=Role.ASSISTANT, parts=tuple(self._assistant(message, path)), path=path))
@@ -99,23 +102,30 @@ class _Reader:
                 self._result(message, self._last_function_call, path)
 
     def _operator(self, message: dict[str, Any], path: str) -> None:
-        parts = [part for part in _content(message, path) if isinstance(part, TextPart | MediaPart)]
+        parts = only_texts_and_media(read_content(message, path, self.unmapped), self.unmapped)
         self._name(message, path)
         if self.turns:
-            self.turns.append(Turn(role=Role.SYSTEM, parts=tuple(parts), path=path))
+            self.turns.append(Turn(role=Role.SYSTEM, parts=parts, path=path))
         else:
             self.system += parts
 
     def _assistant(self, message: dict[str, Any], path: str) -> list[Part]:
         parts: list[Part] = [
-            ReasoningPart(text=str(message[key]), path=f"{path}/{key}") for key in THOUGHTS if message.get(key)
+            ReasoningPart(text=text, path=f"{path}/{key}")
+            for key in THOUGHTS
+            if message.get(key) and (text := string(message, key, path))
         ]
-        parts += _content(message, path)
+        if message.get("reasoning_details"):
+            parts.append(ReasoningPart(path=f"{path}/reasoning_details"))
+        if message.get("annotations"):
+            lost = "where a text has its words from is told in OpenAI's own way"
+            self.unmapped.append(_unmapped(f"{path}/annotations", "unsupported_field", lost, LossClass.HINT))
+        parts += read_content(message, path, self.unmapped)
         refusal = string(message, "refusal", path)
         if refusal:
             parts.append(RefusalPart(text=refusal, path=f"{path}/refusal"))
         calls = array(message, "tool_calls", path) or []
-        parts += [_call(call, at) for call, at in objects(calls, f"{path}/tool_calls")]
+        parts += [_call(call, at, self.unmapped) for call, at in objects(calls, f"{path}/tool_calls")]
         function_call = an_object(message, "function_call", path)
         if function_call is not None:
             self._last_function_call = f"call_{path.rpartition('/')[2]}"
@@ -126,7 +136,7 @@ class _Reader:
         return parts
 
     def _result(self, message: dict[str, Any], call_id: str, path: str) -> None:
-        content = tuple(part for part in _content(message, path) if isinstance(part, TextPart | MediaPart))
+        content = only_texts_and_media(read_content(message, path, self.unmapped), self.unmapped)
         part = ResultPart(call_id=call_id, parts=content, name=string(message, "name", path), path=path)
         self.turns.append(Turn(role=Role.USER, parts=(part,), path=path))
 
@@ -140,20 +150,9 @@ def _unmapped(path: str, code: str, detail: str, loss_class: LossClass) -> Unmap
     return Unmapped(path=path, code=code, detail=detail, loss_class=loss_class)
 
 
-def _content(message: Object, path: str) -> list[Part]:
-    """Read the parts of a message; a text is one part, and an empty one is none."""
-    content = message.get("content")
-    if content is None or content == "":
-        return []
-    if type(content) is str:
-        return [TextPart(text=content, path=f"{path}/content")]
-    if type(content) is list:
-        return [read_part(part, at) for part, at in objects(content, f"{path}/content")]
-    raise MalformedRequest(f"{path}/content", "must be a string or an array of parts")
-
-
-def _call(call: dict[str, Any], path: str) -> CallPart:
+def _call(call: dict[str, Any], path: str, unmapped: list[Unmapped]) -> CallPart:
     call_id = the_string(call, "id", path)
+    unmapped += unknown(call, _CALL_KEYS, path)
     if call.get("type") == "custom":
         custom = an_object(call, "custom", path) or {}
         return CallPart(

@@ -3,17 +3,11 @@
 from typing import Any
 
 from broker.domain.loss import LossClass
-from broker.protocols.canonical.request import (
-    Format,
-    FormatKind,
-    Reasoning,
-    Request,
-    Sampling,
-    Thinking,
-    Unmapped,
-)
+from broker.protocols.canonical.request import Request, Sampling, Unmapped
 from broker.protocols.fields import Object, an_object, array, flag, number, pointer, string, strings, unknown, whole
 from broker.protocols.losses import MalformedRequest
+from broker.protocols.openai_chat import format as answer_format
+from broker.protocols.openai_chat import reasoning
 from broker.protocols.openai_chat.messages import read_messages
 from broker.protocols.openai_chat.tools import read_tool_choice, read_tools
 
@@ -44,6 +38,9 @@ _READ = frozenset(
     {
         *_SAMPLING,
         *_HINTS,
+        *answer_format.FIELDS,
+        *reasoning.FIELDS,
+        "random_seed",
         "model",
         "messages",
         "tools",
@@ -55,8 +52,6 @@ _READ = frozenset(
         "max_completion_tokens",
         "stop",
         "n",
-        "response_format",
-        "reasoning_effort",
         "user",
         "safety_identifier",
         "metadata",
@@ -73,11 +68,12 @@ _READ = frozenset(
 def read_request(body: Object) -> Request:
     """Read a body; raises `MalformedRequest`."""
     conversation = read_messages(array(body, "messages"))
-    tools = read_tools(body)
-    pointers = {name: f"/{name}" for name in _SAMPLING if body.get(name) is not None}
     unmapped = [*conversation.unmapped, *unknown(body, _READ), *_left_over(body)]
+    tools = read_tools(body, unmapped)
+    pointers = {name: f"/{name}" for name in _SAMPLING if body.get(name) is not None}
     user_key = "user" if body.get("safety_identifier") is None else "safety_identifier"
     limit_key = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+    pointers.setdefault("seed", "/random_seed")
     pointers |= {
         "max_output_tokens": f"/{limit_key}",
         "user_id": f"/{user_key}",
@@ -94,8 +90,8 @@ def read_request(body: Object) -> Request:
         stop=_stop(body),
         n=_choices(body),
         sampling=_sampling(body),
-        format=_format(body),
-        reasoning=_reasoning(body),
+        format=answer_format.read_format(body, unmapped),
+        reasoning=reasoning.read_reasoning(body, unmapped),
         user_id=string(body, user_key),
         metadata=an_object(body, "metadata"),
         service_tier=string(body, "service_tier"),
@@ -106,6 +102,8 @@ def read_request(body: Object) -> Request:
 
 def _sampling(body: Object) -> Sampling:
     given = {name: read(body, name) for name, read in _SAMPLING.items() if name in body}
+    if given.get("seed") is None and "random_seed" in body:  # Mistral's word
+        given["seed"] = whole(body, "random_seed")
     return Sampling(**given)  # type: ignore[arg-type]  # each reader gives the type of its field
 
 
@@ -125,42 +123,6 @@ def _choices(body: Object) -> int:
     if n is not None and n < 1:
         raise MalformedRequest("/n", "must be at least 1")
     return 1 if n is None else n
-
-
-def _format(body: Object) -> Format | None:
-    wanted = an_object(body, "response_format")
-    if wanted is None:
-        return None
-    path = "/response_format"
-    match wanted.get("type"):
-        case "text":
-            return Format(kind=FormatKind.TEXT, path=path)
-        case "json_object":
-            return Format(kind=FormatKind.JSON_OBJECT, path=path)
-        case "json_schema":
-            schema = an_object(wanted, "json_schema", path)
-            if schema is None:
-                raise MalformedRequest(f"{path}/json_schema", "is missing")
-            return Format(
-                kind=FormatKind.JSON_SCHEMA,
-                name=string(schema, "name", f"{path}/json_schema"),
-                description=string(schema, "description", f"{path}/json_schema"),
-                schema=an_object(schema, "schema", f"{path}/json_schema"),
-                strict=flag(schema, "strict", f"{path}/json_schema"),
-                path=path,
-            )
-        case _:
-            raise MalformedRequest(f"{path}/type", "must be text, json_object or json_schema")
-
-
-def _reasoning(body: Object) -> Reasoning | None:
-    effort = string(body, "reasoning_effort")
-    if effort is None:
-        return None
-    path = "/reasoning_effort"
-    if effort == "none":
-        return Reasoning(mode=Thinking.OFF, path=path)
-    return Reasoning(mode=Thinking.ON, effort=effort, path=path)
 
 
 def _left_over(body: Object) -> list[Unmapped]:

@@ -1,31 +1,41 @@
 """Tools of the chat dialect: definitions and the choice among them, read and written."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from broker.domain.caps import Caps
-from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind
-from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string
+from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind, Unmapped
+from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string, unknown
 from broker.protocols.losses import Losses, MalformedRequest
 from broker.protocols.strict_schema import is_closed
 
-_MODES = {"auto": ChoiceMode.AUTO, "none": ChoiceMode.NONE, "required": ChoiceMode.REQUIRED}
+_MODES = {
+    "auto": ChoiceMode.AUTO,
+    "none": ChoiceMode.NONE,
+    "required": ChoiceMode.REQUIRED,
+    "any": ChoiceMode.REQUIRED,  # Mistral's word
+}
+_TOOL_KEYS = frozenset({"type", "function", "cache_control"})
+_FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
 
 
-def read_tools(body: Object) -> tuple[Tool, ...]:
-    """Read the definitions, the deprecated `functions` included."""
-    tools = [_tool(value, path) for value, path in objects(array(body, "tools") or [], "/tools")]
-    tools += [_function(value, path) for value, path in objects(array(body, "functions") or [], "/functions")]
+def read_tools(body: Object, unmapped: list[Unmapped]) -> tuple[Tool, ...]:
+    """Read the definitions, the deprecated `functions` included; raises `MalformedRequest`."""
+    tools = [_tool(value, path, unmapped) for value, path in objects(array(body, "tools") or [], "/tools")]
+    tools += [_function(value, path, unmapped) for value, path in objects(array(body, "functions") or [], "/functions")]
     return tuple(tools)
 
 
-def _tool(value: dict[str, Any], path: str) -> Tool:
+def _tool(value: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Tool:
     match value.get("type"):
         case "function":
             function = an_object(value, "function", path)
             if function is None:
                 raise MalformedRequest(f"{path}/function", "is missing")
-            return _function(function, f"{path}/function")
+            unmapped += unknown(value, _TOOL_KEYS, path)
+            tool = _function(function, f"{path}/function", unmapped)
+            return replace(tool, cache="") if value.get("cache_control") else tool
         case "custom":
             custom = an_object(value, "custom", path) or {}
             name = the_string(custom, "name", f"{path}/custom")
@@ -36,7 +46,8 @@ def _tool(value: dict[str, Any], path: str) -> Tool:
             raise MalformedRequest(f"{path}/type", "must be a string, such as function")
 
 
-def _function(function: dict[str, Any], path: str) -> Tool:
+def _function(function: dict[str, Any], path: str, unmapped: list[Unmapped]) -> Tool:
+    unmapped += unknown(function, _FUNCTION_KEYS, path)
     return Tool(
         name=the_string(function, "name", path),
         description=string(function, "description", path),
@@ -76,10 +87,12 @@ def _chosen(tool: object, path: str) -> str:
 
 
 def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
-    """Write definitions, choice and parallelism as members of the body."""
+    """Write definitions, choice and parallelism as members of the body; a choice without tools says nothing."""
     tools = [_written(tool, caps, losses) for tool in _ours(request, losses)]
     choice = request.tool_choice
     if not tools:
+        if choice is not None:
+            losses.converted(choice.path, "choice_without_tools", "a choice without tools says nothing")
         return
     yield "tools", tools
     if choice is not None:

@@ -10,7 +10,7 @@ from broker.protocols.fields import Object, string, unknown, whole
 from broker.protocols.losses import Losses, MalformedRequest
 
 PATH = "/embeddings"
-_READ = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+_READ = frozenset({"model", "input", "dimensions", "output_dimension", "encoding_format", "user"})
 _ENCODINGS = (None, "float", "base64")
 
 
@@ -29,13 +29,14 @@ def read_request(body: Object) -> EmbeddingRequest:
     if body.get("encoding_format") not in _ENCODINGS:
         raise MalformedRequest("/encoding_format", "must be float or base64")
     texts, paths, unmapped = _inputs(body.get("input"))
+    wanted = "dimensions" if body.get("dimensions") is not None else "output_dimension"  # Mistral's word
     return EmbeddingRequest(
         inputs=texts,
         input_paths=paths,
-        dimensions=whole(body, "dimensions"),
+        dimensions=whole(body, wanted),
         user_id=string(body, "user"),
         unmapped=(*unmapped, *unknown(body, _READ)),
-        pointers={"dimensions": "/dimensions", "user_id": "/user"},
+        pointers={"dimensions": f"/{wanted}", "user_id": "/user"},
     )
 
 

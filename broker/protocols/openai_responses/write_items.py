@@ -1,7 +1,5 @@
 """Writes a conversation as items: messages, calls and results."""
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Iterator
 
 from broker.domain.caps import Caps
@@ -20,7 +18,7 @@ from broker.protocols.canonical.parts import (
 )
 from broker.protocols.canonical.request import Request, Role, Turn
 from broker.protocols.losses import Losses
-from broker.protocols.media import IMAGES, PDF, PLAIN, as_data_url
+from broker.protocols.media import IMAGES, PDF, PLAIN, as_data_url, plain_text
 from broker.protocols.tool_arguments import arguments_text
 
 _DETAILS = frozenset({"low", "high", "auto", "original"})
@@ -155,10 +153,8 @@ class _Writer:
                 return None
             case PlainText(text=text):
                 return self._document_as_text(part, text)
-            case Inline(mime=mime, data=data) if mime == PLAIN:
-                decoded = _decoded(data)
-                if decoded is not None:
-                    return self._document_as_text(part, decoded)
+            case Inline(mime=mime) as inline if mime == PLAIN and (words := plain_text(inline)) is not None:
+                return self._document_as_text(part, words)
         if part.kind is MediaKind.IMAGE and self._caps.images:
             return self._image(part)
         if part.kind is MediaKind.DOCUMENT and self._caps.documents:
@@ -209,10 +205,3 @@ class _Writer:
     def _note_mark(self, part: TextPart | MediaPart | CallPart | ResultPart) -> None:
         if part.cache is not None:
             self._losses.hint(part.path, "cache_mark", "a cache mark")
-
-
-def _decoded(data: str) -> str | None:
-    try:
-        return b64decode(data, validate=True).decode()
-    except (NotBase64, ValueError):
-        return None

@@ -10,7 +10,7 @@ from broker.protocols.losses import Losses
 from broker.protocols.openai_responses.read_request import LOGPROBS
 from broker.protocols.openai_responses.tools import write_tools
 from broker.protocols.openai_responses.write_items import write_items, write_operator
-from broker.protocols.reasoning import effort_of, nearest_effort
+from broker.protocols.reasoning import effort_of, openai_effort
 from broker.protocols.strict_schema import is_closed
 
 PATH = "/responses"
@@ -152,13 +152,9 @@ def _reasoning(reasoning: Reasoning, caps: Caps, losses: Losses) -> Iterator[tup
             losses.sampling(reasoning.path, "clamped", "the target always thinks; it thinks as little as it can")
             yield "effort", caps.efforts[0]
         case Thinking.ON:
-            effort = effort_of(reasoning)
+            effort = openai_effort(reasoning, caps, losses)
             if effort is not None:
-                known = nearest_effort(effort, caps.efforts)
-                if reasoning.effort is not None and known != effort:
-                    what = f"the target knows no effort {effort}; {known} is nearest"
-                    losses.sampling(reasoning.path, "clamped", what)
-                yield "effort", known
+                yield "effort", effort
     if reasoning.summary:
         yield "summary", "auto"
 

@@ -35,7 +35,7 @@ NAMED: Mapping[Dialect, tuple[str, ...]] = {
     Dialect.GEMINI_GENERATE_CONTENT: ("gemini-2.5-flash", "gemini-3-pro-preview"),
 }
 _MODELS_DIFFER_IN = re.compile(
-    r"think|thought|reason|effort|sampling|temperature|system_in_mid|prefill|assistant_last|verbosity|stop|choices|"
+    r"think|thought|reason|effort|sampling|temperature|system_in_mid|system_after|prefill|assistant_last|verbosity|stop|choices|"
     r"candidates|schema|penalties|seed|logprobs|limit|strict|cache|identity|tool_choice"
 )
 _AS_ANY = "as of any model"
