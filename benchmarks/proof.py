@@ -62,12 +62,20 @@ def prepare(folder: Path, database: str, accounts: str, *, jobs: int, order: str
     return Trial(folder=folder, database=database, order=order, expected=expected)
 
 
-def account(name: str, base_url: str, folder: Path, *, concurrency: int, more: str = "") -> str:
+def account(
+    name: str,
+    base_url: str,
+    folder: Path,
+    *,
+    concurrency: int,
+    more: str = "",
+    provider: str = "openai-compatible",
+) -> str:
     """One account of the simulator, whose key is its name."""
     key = folder / f"{name}.key"
     key.write_text(name)
     return (
-        f'[[accounts]]\nname = "{name}"\nprovider = "openai-compatible"\nbase_url = "{base_url}"\n'
+        f'[[accounts]]\nname = "{name}"\nprovider = "{provider}"\nbase_url = "{base_url}"\n'
         f'api_key = "file:{key}"\nmodels = ["{MODEL}"]\nworker_concurrency = {concurrency}\n'
         f'prices = {{ "{MODEL}" = {{ input = 0.25, output = 2.0 }} }}\n{more}\n'
     )
