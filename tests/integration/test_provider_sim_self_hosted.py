@@ -40,8 +40,15 @@ def test_a_request_beyond_the_window_is_refused_and_one_within_it_is_not(tongue:
         assert got.status == 400
         assert words[tongue.label].encode() in got.raw
         assert len(caller.sim.ledger) == 1
+        tight: dict[str, Any] = {
+            CHAT.label: {"max_tokens": 299},
+            RESPONSES.label: {"max_output_tokens": 299},
+            ANTHROPIC.label: {"max_tokens": 299},
+            GEMINI.label: {"generationConfig": {"maxOutputTokens": 299}},
+        }
+        assert (await tongue.post(caller, **tight[tongue.label])).status == (200 if tongue is GEMINI else 400)
         stats: Any = caller.sim.stats()
-        assert stats["rejected"] == {"context_exceeded": 1}
+        assert stats["rejected"] == {"context_exceeded": 1 if tongue is GEMINI else 2}
 
     with_sim(check, self_hosted={"context_window": 300})
 

@@ -57,8 +57,8 @@ class Errors(Protocol):
     def rate_limited(self, model: str, key: KeyConfig, wait_s: float | None) -> Reply:
         """429 as a fault: no limit of the key was reached."""
 
-    def context_exceeded(self, tokens: int, maximum: int, window: int) -> Reply:
-        """400: more tokens of input, with the maximum of output, than the model's window holds."""
+    def context_exceeded(self, tokens: int, maximum: int, window: int) -> Reply | None:
+        """400: more tokens of input, with the maximum of output where it counts, than the window; `None`: it fits."""
 
     def server_error(self) -> Reply:
         """500."""

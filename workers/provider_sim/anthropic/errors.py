@@ -120,10 +120,12 @@ def _limited(message: str, wait_s: float | None) -> Reply:
     return error(429, "rate_limit_error", message, headers=headers)
 
 
-def context_exceeded(tokens: int, maximum: int, window: int) -> Reply:
-    """Say that the request is longer than the model's window."""
+def context_exceeded(tokens: int, maximum: int, window: int) -> Reply | None:
+    """Say that the request is longer than the model's window; `None`: it fits."""
     if tokens > window:
         return invalid(f"prompt is too long: {tokens} tokens > {window} maximum")
+    if tokens + maximum <= window:
+        return None
     return invalid(
         f"input length and `max_tokens` exceed context limit: {tokens} + {maximum} > {window}, decrease input length "
         "or `max_tokens` and try again"

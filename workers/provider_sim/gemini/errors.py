@@ -141,8 +141,10 @@ def _limited(quota: JsonValue, wait_s: float | None) -> Reply:
     return error(429, "RESOURCE_EXHAUSTED", message, details)
 
 
-def context_exceeded(tokens: int, maximum: int, window: int) -> Reply:  # noqa: ARG001 - output has a limit of its own
-    """Say that the request is longer than the model's window."""
+def context_exceeded(tokens: int, maximum: int, window: int) -> Reply | None:  # noqa: ARG001 - output has its own
+    """Say that the request is longer than the model's window; `None`: it fits."""
+    if tokens <= window:
+        return None
     message = f"The input token count ({tokens}) exceeds the maximum number of tokens allowed ({window})."
     return invalid(message)
 

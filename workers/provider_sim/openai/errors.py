@@ -128,8 +128,10 @@ def _limited(message: str, kind: str, wait_s: float | None, hint: RetryHint) -> 
     return Reply(status=429, body=reply.body, headers=headers)
 
 
-def context_exceeded(tokens: int, maximum: int, window: int) -> Reply:
-    """Say that the request is longer than the model's window."""
+def context_exceeded(tokens: int, maximum: int, window: int) -> Reply | None:
+    """Say that the request is longer than the model's window; `None`: it fits."""
+    if tokens + maximum <= window:
+        return None
     message = (
         f"This model's maximum context length is {window} tokens. However, you requested {tokens + maximum} tokens "
         f"({tokens} in the messages, {maximum} in the completion). Please reduce the length of the messages or "

@@ -46,8 +46,6 @@ def _too_long(
     engine = config.engine if is_openai else None
     if engine is not None:
         return overflow(engine, call.input_tokens, maximum, window)
-    if call.input_tokens + maximum <= window:
-        return None
     return vendor.errors.context_exceeded(call.input_tokens, maximum, window)
 
 
