@@ -10,7 +10,8 @@ from broker.domain.dialect import Dialect
 from broker.domain.loss import OnLoss
 from broker.protocols import Translation, UntranslatableRequest, translate_request
 from broker.protocols.exact_json import written
-from tests.protocols.bodies import Bodies
+from tests.protocols.bodies import drawn
+from tests.protocols.drawing import Drawing
 from tests.protocols.wire_reading import paired, tool_names
 
 GENERATING = tuple(dialect for dialect in Dialect if dialect.generates)
@@ -37,10 +38,10 @@ def check(refused: UntranslatableRequest, target: Dialect) -> None:
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("source", Dialect)
 def test_no_body_makes_it_crash_or_change_its_input_or_its_mind(source: Dialect, share: int) -> None:
-    bodies = Bodies(seed=share)
+    bodies = Drawing(seed=share)
     went_through = 0
     for _ in range(BODIES[source] // SHARES):
-        body = bodies.draw(source)
+        body = drawn(bodies, source)
         before = deepcopy(body)
         for target in Dialect:
             on_loss = bodies.random.choice(list(OnLoss))
@@ -63,10 +64,10 @@ CROSSINGS = [(source, target) for source in GENERATING for target in GENERATING 
 
 @pytest.mark.parametrize(("source", "target"), CROSSINGS)
 def test_every_call_keeps_its_own_result(source: Dialect, target: Dialect) -> None:
-    bodies = Bodies(seed=99)
+    bodies = Drawing(seed=99)
     seen = 0
     for _ in range(1_500):
-        body = bodies.draw(source, odd=0.0)
+        body = drawn(bodies, source, odd=0.0)
         translation = translated(body, source, target, OnLoss.DROP)
         if translation is None:
             continue
@@ -79,10 +80,10 @@ def test_every_call_keeps_its_own_result(source: Dialect, target: Dialect) -> No
 
 @pytest.mark.parametrize(("source", "target"), CROSSINGS)
 def test_names_of_tools_are_mapped_one_to_one_and_back(source: Dialect, target: Dialect) -> None:
-    bodies = Bodies(seed=7)
+    bodies = Drawing(seed=7)
     mapped = 0
     for _ in range(1_500):
-        body = bodies.draw(source, odd=0.0)
+        body = drawn(bodies, source, odd=0.0)
         translation = translated(body, source, target, OnLoss.DROP)
         if translation is None:
             continue
