@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
-import orjson
-
 from broker.domain.account import Account
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.clock import Clock
@@ -24,23 +22,25 @@ from broker.limits.estimate import Estimator
 from broker.limits.facts import request_facts
 from broker.limits.observations import observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
+from broker.protocols.exact_json import parsed
 from broker.protocols.losses import UntranslatableRequest
 from broker.protocols.registry import codec_of
 from broker.store.claim import Claimant
 from broker.store.engine import Database
 from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
+from workers.aside import aside
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.capabilities import Capabilities
 from workers.classify import Verdict
 from workers.effort import Effort
 from workers.endings import Ending, NotConnected, Responded
 from workers.heartbeat import Heartbeat
-from workers.interpreter import Interpreter, refusal
+from workers.interpreter import Interpreter, Said, not_said, refusal
 from workers.judge import Judge
 from workers.probing import Probing
 from workers.recorder import Recorder
-from workers.reporting import NEVER_SENT, Reporter, reported
+from workers.reporting import NEVER_SENT, Reporter, defect_of, reported
 from workers.retry import TRANSIENT, account_pause, decide
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
@@ -161,11 +161,7 @@ class Bench:
         model = self.account.models[logical]
         request = _parsed(job.body)
         facts = request_facts(job.body, request, model=model, batch_id=job.key.batch_id, endpoint=job.endpoint)
-        said, refused = None, None
-        try:
-            said = self.interpreter.said(job, request, logical=logical, model=model)
-        except UntranslatableRequest as problem:
-            refused = refusal(problem)
+        said, refused = self._said(job, lambda: self.interpreter.said(job, request, logical=logical, model=model))
         if said is not None and said.fan_out > 1 and facts.max_tokens is not None:  # of one of several calls
             facts = replace(facts, max_tokens=facts.max_tokens // said.fan_out)
         charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
@@ -182,17 +178,24 @@ class Bench:
             charge=charge,
         )
 
-    def go_on_with(self, work: Work, parts: tuple[bytes, ...]) -> None:
+    def go_on(self, work: Work) -> None:
         """Some of the answers that a claimed job takes are there: only the others are asked for."""
-        work.parts = parts
-        logical = self.model_of(work.job.route)
-        wanted = codec_of(work.job.endpoint.dialect).items_asked_for(_parsed(work.job.body)) or 1
+        job, logical = work.job, self.model_of(work.job.route)
+        wanted = codec_of(job.endpoint.dialect).items_asked_for(_parsed(job.body)) or 1
+        rest = max(1, wanted - len(work.parts))
+        work.said, work.refused = self._said(
+            job, lambda: self.interpreter.said_for_the_rest(job, rest, logical=logical, model=work.model)
+        )
+
+    def _said(self, job: Job, say: Callable[[], Said]) -> tuple[Said | None, CallError | None]:
+        """A job in the provider's words, or why not; where that is our own fault, too, another account may have it."""
         try:
-            work.said = self.interpreter.said_for_the_rest(
-                work.job, max(1, wanted - len(parts)), logical=logical, model=work.model
-            )
+            return say(), None
         except UntranslatableRequest as problem:
-            work.said, work.refused = None, refusal(problem)
+            return None, refusal(problem)
+        except Exception as problem:  # the job boundary: it costs this job a look at another account
+            log.exception("batch %d position %d cannot be translated", *job.key)
+            return None, not_said(self.account.provider, problem)
 
     async def untranslatable(self, job: Job, problem: Exception) -> None:
         """The job cannot be put into the provider's words: it ends here, and no call was made."""
@@ -222,10 +225,21 @@ class Bench:
         self.watch(Step.CALLED, work)
         ending = await self.calls.post(said.url, {CALL_ID_HEADER: work.attempt_id, **said.headers}, said.body)
         self.watch(Step.ANSWERED, work)
+        work.ending = ending
+        size = len(ending.body) if isinstance(ending, Responded) else 0
+        verdict = await aside(size, lambda: self._judged(work, said, ending))
+        work.verdict = verdict
+        return ending, verdict
+
+    def _judged(self, work: Work, said: Said, ending: Ending) -> Verdict:
         window = self.capabilities.context_window(work.model)
-        verdict = self.judge.verdict(work.job, work.facts, said, ending, context_window=window, now=self.clock.now())
-        work.ended = ending, verdict
-        return work.ended
+        try:
+            return self.judge.verdict(work.job, work.facts, said, ending, context_window=window, now=self.clock.now())
+        except Exception as problem:
+            if not (isinstance(ending, Responded) and 200 <= ending.status < 300):
+                raise
+            log.exception("attempt %s: its answer cannot be read; it is kept as it came", work.attempt_id)
+            return Verdict(state=AttemptState.FAILED, error=defect_of(problem, status=ending.status))
 
     async def settle(self, work: Work, ending: Ending, verdict: Verdict) -> bool:
         """Tell limiter, estimator and health what the call really was; returns whether the account must pause."""
@@ -258,7 +272,8 @@ class Bench:
 
     async def record(self, work: Work, ending: Ending, verdict: Verdict) -> None:
         """Decide what becomes of the job, and hand over the report of this attempt."""
-        await self.recorder.put(self._decided(work, ending, verdict))
+        size = 0 if work.passes_through or not isinstance(ending, Responded) else len(ending.body) + len(work.job.body)
+        await self.recorder.put(await aside(size, lambda: self._decided(work, ending, verdict)))
 
     def _decided(self, work: Work, ending: Ending, verdict: Verdict) -> Report:
         if verdict.error and verdict.error.error_class in TRANSIENT and self.health.health is Health.FAILING:
@@ -278,8 +293,9 @@ class Bench:
 
         A call that is reported already is reported again, which changes nothing.
         """
-        if work.ended is not None:
-            self.recorder.put_nowait(self._decided(work, *work.ended))
+        if work.ending is not None and work.said is not None:
+            verdict = work.verdict or self._judged(work, work.said, work.ending)
+            self.recorder.put_nowait(self._decided(work, work.ending, verdict))
             return
         if work.sent_at is None:
             verdict = Verdict(state=AttemptState.REFUSED, error=NEVER_SENT)
@@ -314,10 +330,10 @@ _NOT_SENT = frozenset({ErrorClass.CONNECTION, ErrorClass.NEVER_SENT, ErrorClass.
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:
-    """Read the request, for its facts only; the few bodies that only a laxer parser takes teach nothing."""
+    """Read the request, for its facts only; a body that no parser of ours takes teaches nothing."""
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        request = parsed(body)
+    except ValueError:
         return {}
     return request if isinstance(request, dict) else {}
 

@@ -14,12 +14,11 @@ from broker.protocols.canonical.answer import Answer
 from broker.protocols.canonical.request import Format, Request
 from broker.protocols.choices import joined, with_choices
 from broker.protocols.codec import Codec, Json
-from broker.protocols.exact_json import exact, written
+from broker.protocols.exact_json import exact, parsed, written
 from broker.protocols.losses import MalformedRequest, UntranslatableRequest
 from broker.protocols.registry import codec_of
 from broker.protocols.translation import (
     Translation,
-    parse_response,
     render_response,
     takes_several_calls,
     translate_raw,
@@ -122,9 +121,14 @@ def heard(job: Job, answer: Answer | CallError, earlier: Sequence[bytes] = ()) -
     dialect = job.endpoint.dialect
     request = exact(job.body)
     if earlier and isinstance(answer, Answer):
-        there = [parse_response(dialect, 200, {}, body, details_default_zero=False) for body in earlier]
-        answer = joined([*(each for each in there if isinstance(each, Answer)), answer])
+        answer = joined([*(_read_back(codec_of(dialect), body) for body in earlier), answer])
     return written(render_response(answer, dialect=dialect, request=request if isinstance(request, dict) else None))
+
+
+def _read_back(codec: Codec, body: bytes) -> Answer:
+    """An answer that `heard` has said: it was judged when it came, also if it is as empty as Gemini's may not be."""
+    value = cast("Json", parsed(body))
+    return codec.read_answer(value, codec.read_usage(value, details_default_zero=False))
 
 
 def wanted_format(job: Job, said: Said) -> Format | None:
@@ -143,6 +147,12 @@ def wanted_format(job: Job, said: Said) -> Format | None:
 def refusal(refused: UntranslatableRequest) -> CallError:
     """Why a job cannot be said to this account: another may speak its language."""
     return CallError(error_class=ErrorClass.UNTRANSLATABLE, scope=Scope.OTHER, message=str(refused))
+
+
+def not_said(provider: str, problem: Exception) -> CallError:
+    """Why a job cannot be said to this account: a defect of ours, which another language may not have."""
+    message = f"the request cannot be translated for {provider}: {type(problem).__name__}"
+    return CallError(error_class=ErrorClass.UNTRANSLATABLE, scope=Scope.OTHER, message=message)
 
 
 def _no_such_kind(kind: str) -> Loss:

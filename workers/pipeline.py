@@ -16,6 +16,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from broker.errors import StoreUnavailable
 from broker.limits.port import Ask, Settled, Settlement
@@ -23,6 +24,7 @@ from broker.store import due
 from broker.store.claim import Claim, Claimed, Verdict, claim
 from broker.store.workers import Signs
 from broker.transport.port import Consumer
+from workers.aside import aside
 from workers.bench import HORIZON_S, Bench
 from workers.work import Hand, Step, Work
 
@@ -103,7 +105,7 @@ class Pipeline:
             hand = Hand(delivery)
             for job in delivery.turn.jobs:
                 try:
-                    work = self._bench.translate(job, hand)
+                    work = await aside(len(job.body), partial(self._bench.translate, job, hand))
                 except Exception as problem:  # noqa: BLE001 - the job boundary: it costs this job its result, nobody else
                     await self._bench.untranslatable(job, problem)
                     await hand.let_go()
@@ -218,9 +220,7 @@ class Pipeline:
             match answer.verdict:
                 case Verdict.GRANTED:
                     work.number, work.history = answer.number, answer.history
-                    work.refused_by = answer.refused_by
-                    if answer.parts:
-                        bench.go_on_with(work, answer.parts)
+                    work.refused_by, work.parts = answer.refused_by, answer.parts
                     bench.watch(Step.CLAIMED, work)
                     await work.hand.let_go()
                     bench.watch(Step.ACKED, work)
@@ -276,6 +276,8 @@ class Pipeline:
         """Steps five to seven of one claimed job."""
         bench = self._bench
         try:
+            if work.parts:
+                await aside(len(work.job.body), lambda: bench.go_on(work))
             early_s = work.start_at - bench.clock.monotonic()
             if early_s > 0:
                 await bench.clock.sleep(early_s)

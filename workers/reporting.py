@@ -1,5 +1,6 @@
 """Makes the reports of attempts: what is committed of a call, and of the job where that ends with it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from workers.endings import Ending, Responded
 from workers.interpreter import heard
 from workers.work import Work
 
+log = logging.getLogger("penstock.worker")
+
+_DEFECT = "defect"
 NEVER_SENT = CallError(
     error_class=ErrorClass.NEVER_SENT, scope=Scope.SAME, message="claimed, but not sent: the work was handed back"
 )
@@ -38,7 +42,7 @@ class Reporter:
         """Report an attempt of which it is decided what becomes of its job."""
         match outcome:
             case Finished(state=state):
-                return self.closing(work, verdict, _part(work, verdict) or _conclusion(work, ending, verdict, state))
+                return self.closing(work, verdict, _said(work, ending, verdict, state))
             case _:
                 return self.closing(work, verdict, Again(in_s=outcome.due_in_s, why=outcome.why))
 
@@ -87,25 +91,39 @@ def _usage(work: Work, verdict: Verdict) -> Usage:
     )
 
 
-def _part(work: Work, verdict: Verdict) -> Part | None:
-    """The answer as one of several that the job takes, unless it is the last."""
-    if verdict.answer is None or work.said is None or work.said.fan_out == 1:
-        return None
-    return Part(number=len(work.parts), body=heard(work.job, verdict.answer))
+def defect_of(problem: Exception, *, status: int) -> CallError:
+    """Our own code failed on a good answer: it would fail again, so nothing more is paid for."""
+    message = (
+        f"a defect of ours ({type(problem).__name__}): the answer is kept in the database, as the provider sent it"
+    )
+    return CallError(
+        error_class=ErrorClass.MALFORMED_ANSWER, scope=Scope.NEVER, message=message, code=_DEFECT, status=status
+    )
 
 
-def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> Conclusion:
-    if verdict.answer is not None and isinstance(ending, Responded):
-        return Conclusion(
-            state=state,
-            custom_id=work.job.custom_id,
-            status=ending.status,
-            body=ending.body if work.passes_through else heard(work.job, verdict.answer, work.parts),
-            model=verdict.answer.model,
-            warnings=work.losses,
-            parts=len(work.parts),
-        )
-    error = verdict.error or NEVER_SENT
+def _said(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> Conclusion | Part:
+    """What follows from the last word on a job, or on one of the answers that it takes."""
+    if verdict.answer is None or not isinstance(ending, Responded):
+        return _failure(work, ending, verdict.error or NEVER_SENT, state)
+    try:
+        if work.said is not None and work.said.fan_out > 1:
+            return Part(number=len(work.parts), body=heard(work.job, verdict.answer))
+        body = ending.body if work.passes_through else heard(work.job, verdict.answer, work.parts)
+    except Exception as problem:
+        log.exception("attempt %s: its answer cannot be said; it is kept as it came", work.attempt_id)
+        return _failure(work, ending, defect_of(problem, status=ending.status), ResultState.FAILED)
+    return Conclusion(
+        state=state,
+        custom_id=work.job.custom_id,
+        status=ending.status,
+        body=body,
+        model=verdict.answer.model,
+        warnings=work.losses,
+        parts=len(work.parts),
+    )
+
+
+def _failure(work: Work, ending: Ending, error: CallError, state: ResultState) -> Conclusion:
     status, body = _refusal(work, ending, error)
     return Conclusion(
         state=state,
@@ -120,8 +138,10 @@ def _conclusion(work: Work, ending: Ending, verdict: Verdict, state: ResultState
 
 def _refusal(work: Work, ending: Ending, error: CallError) -> tuple[int | None, bytes | None]:
     """Status and body of an error that a provider told, as the producer's own API would tell it."""
-    if not isinstance(ending, Responded) or 200 <= ending.status < 300:
+    if not isinstance(ending, Responded):
         return None, None
+    if 200 <= ending.status < 300:
+        return None, ending.body if error.code == _DEFECT else None
     if work.passes_through:
         return ending.status, redacted_body(ending.body)
     status, body = codec_of(work.job.endpoint.dialect).write_error(error)

@@ -75,8 +75,10 @@ class Work:
     """Answers that the job has already, of several that it takes, each in its producer's dialect."""
     sent_at: float | None = None
     """Seconds since the epoch."""
-    ended: tuple[Ending, Verdict] | None = None
-    """What the call came back with, and what that means."""
+    ending: Ending | None = None
+    """What the call came back with."""
+    verdict: Verdict | None = None
+    """What that means."""
 
     @property
     def passes_through(self) -> bool:

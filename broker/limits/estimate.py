@@ -69,7 +69,7 @@ class Estimator:
         """Predict what a call will take."""
         regression = self._inputs.get((facts.model, facts.content))
         if regression is None:
-            regression = self._regression(facts)
+            regression = Regression(facts.content)  # nothing is remembered here: threads may ask, too
         return Estimate(
             input_tokens=regression.predict(facts.size_bytes, facts.messages),
             output_tokens=self._output(facts),

@@ -36,11 +36,18 @@ class Rig:
         self.provider = provider
         self.clock = clock
 
-    def work(self, *, position: int = 0, route: str = MODEL, body: bytes = BODY) -> Work:
+    def work(
+        self,
+        *,
+        position: int = 0,
+        route: str = MODEL,
+        body: bytes = BODY,
+        endpoint: Endpoint = Endpoint.CHAT_COMPLETIONS,
+    ) -> Work:
         job = Job(
             key=JobKey(1, position),
             custom_id=f"row-{position}",
-            endpoint=Endpoint.CHAT_COMPLETIONS,
+            endpoint=endpoint,
             route=route,
             body=body,
         )
