@@ -28,7 +28,7 @@ CUT_SHARE = 0.8
 CUT_TOKENS = 64
 """And that many are missing."""
 FULL = 1.1
-"""An estimate this much above the context window is above it, if the count also says so."""
+"""An estimate this much above the context window is above it, if the count says so too."""
 _NEXT_TO_FULL = 16
 _NEXT_TO_HALF = 8
 """Servers cut a prompt to the window or to half of it, but for so many tokens."""
@@ -94,10 +94,12 @@ def _cut(answer: Answer, prompt: Prompt, window: int | None) -> CallError | None
     counted = answer.usage.input_tokens
     if counted is None:
         return None
-    if window is not None and not answer.embeddings and _at_the_edge(counted, window):
-        expected = prompt.expected_tokens
-        if expected > FULL * window:
-            return _prompt_cut(f"{counted} tokens, where its window ends, of a prompt of about {expected:.0f}", answer)
+    if window is not None and not answer.embeddings:  # the window is that of each text, the count that of all
+        if _overflows(counted, answer.usage.output_tokens, window):
+            return _prompt_cut(f"{counted} tokens and an answer, more than its window of {window}", answer)
+        if _half(counted, window) and prompt.expected_tokens > FULL * window:
+            about = f"{prompt.expected_tokens:.0f}, half its window of {window}"
+            return _prompt_cut(f"{counted} tokens of a prompt of about {about}", answer)
     if prompt.size_bytes <= BYTES_PER_TOKEN * counted:
         return None
     fewest = prompt.fewest_tokens()
@@ -106,9 +108,13 @@ def _cut(answer: Answer, prompt: Prompt, window: int | None) -> CallError | None
     return _prompt_cut(f"{counted} tokens of a prompt of at least {fewest}", answer)
 
 
-def _at_the_edge(counted: int, window: int) -> bool:
-    half = window // 2
-    return counted >= window - _NEXT_TO_FULL or half <= counted <= half + _NEXT_TO_HALF
+def _overflows(counted: int, generated: int | None, window: int) -> bool:
+    """Whether a prompt fills the window so that its answer had no room: an honest one is not answered then."""
+    return counted >= window - _NEXT_TO_FULL and counted + (generated or 0) > window
+
+
+def _half(counted: int, window: int) -> bool:
+    return 0 <= counted - window // 2 <= _NEXT_TO_HALF
 
 
 def _prompt_cut(found: str, answer: Answer) -> CallError:
