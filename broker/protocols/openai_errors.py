@@ -34,7 +34,10 @@ _CODES: Mapping[str, ErrorClass] = {
         ErrorClass.CONTENT_FILTER: (
             "content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked invalid_prompt"
         ),
-        ErrorClass.NOT_FOUND: "model_not_found deploymentnotfound not_found_error notfounderror not_supported_error",
+        ErrorClass.NOT_FOUND: (
+            "model_not_found deploymentnotfound not_found_error notfounderror not_supported_error "
+            "invalid_model model_not_supported"  # Mistral, Hugging Face
+        ),
         ErrorClass.AUTHENTICATION: (
             "invalid_api_key incorrect_api_key invalid_authentication authentication_error account_deactivated"
         ),
@@ -116,6 +119,8 @@ def _class_of(status: int, report: _Report) -> ErrorClass:
             return ErrorClass.TOO_LARGE
         if _PER_DAY.search(report.message):
             return ErrorClass.DAILY_QUOTA
+    if error_class is ErrorClass.SERVER_ERROR and by_status(status) is ErrorClass.OVERLOADED:
+        return ErrorClass.OVERLOADED  # the status says more than a type that fits every fault
     if error_class is ErrorClass.SERVER_ERROR and _FAULT_OF_THE_REQUEST.search(report.message):
         error_class = ErrorClass.INVALID_REQUEST
     if error_class is ErrorClass.INVALID_REQUEST and _CONTEXT.search(report.message):
