@@ -38,6 +38,7 @@ _WAITS = {
     "too_large": "as an account does not take rows of this size",
     "untranslatable": "for an account whose protocol can express them",
     "not_here": "for an account that has not refused them",
+    "next_part": "as they take several calls",
     "account blocked": "as their account was blocked",
     "lost": "as the process died",
     "aborted": "as the process was told to stop at once",

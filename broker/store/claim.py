@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from broker.domain.attempt import REFUSES_FOR_GOOD, AttemptState, ErrorClass
 from broker.domain.batch import BatchState
@@ -59,7 +60,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """The answer; all but the verdict only when granted. `history`: earlier attempts, by what went wrong."""
+    """The answer; all but the verdict only when granted.
+
+    `history`: earlier attempts, by what went wrong. Each answer of a job that takes several calls has tries of its own:
+    what went wrong before the last one that is there does not count any more, but for deaths.
+    """
 
     verdict: Verdict
     number: int = 0
@@ -88,12 +93,18 @@ class _Past:
     history: Counter[ErrorClass] = field(default_factory=Counter)
     refused_by: set[str] = field(default_factory=set)
     answered: bool = False
+    idle_s: float = 0.0
+    """Since the last one was claimed."""
     parts: list[bytes] = field(default_factory=list)
 
 
 NOT_HERE_FOR_S = 1.0
+NOT_HERE_AT_MOST_S = 60.0
+_NOT_HERE_SHARE = 0.25
+"""The longer nobody else takes a job, the more seldom it comes round: after this share of the time that it waits."""
 
 _KEYS = JsonRows("keys", batch_id="bigint", position="bigint")
+_PARKED = JsonRows("parked", batch_id="bigint", position="bigint", in_s="double precision", why="text")
 _GRANTS = JsonRows("grants", batch_id="bigint", position="bigint", number="int", attempt_id="text", model="text")
 
 _FRESH = Sql("select heartbeat > {now} - :within from workers where worker_id = :worker_id and stopped_at is null")
@@ -110,8 +121,10 @@ _STANDING = Facts(
 _PAST = Sql(
     """
     select a.batch_id, a.position, a.number, a.attempt_id, a.state, a.account, a.error_class,
+      {now} - a.claimed_at as idle_s,
       (select 1 from results r where r.batch_id = k.batch_id and r.position = k.position) as finished
     from {keys} k join attempts a on a.batch_id = k.batch_id and a.position = k.position
+    order by k.batch_id, k.position, a.number
     """,
     _KEYS,
 )
@@ -150,11 +163,11 @@ _NOT_DUE = Sql(
 )
 _PARK = Sql(
     """
-    insert into due (batch_id, position, at, why) select k.batch_id, k.position, {now} + :in_s, :why
-    from {keys} k where true order by k.batch_id, k.position
+    insert into due (batch_id, position, at, why) select p.batch_id, p.position, {now} + p.in_s, p.why
+    from {parked} p where true order by p.batch_id, p.position
     on conflict (batch_id, position) do update set at = excluded.at, why = excluded.why, fed_at = null
     """,
-    _KEYS,
+    _PARKED,
 )
 
 
@@ -178,7 +191,7 @@ def claim(connection: Connection, claimant: Claimant, claims: Sequence[Claim]) -
         for claim in claims
     ]
     decided = _insert(connection, claimant, claims, decided, pasts)
-    _tidy_due(connection, claims, decided)
+    _tidy_due(connection, claims, decided, pasts)
     return decided
 
 
@@ -208,17 +221,23 @@ def _standing(connection: Connection, claims: Sequence[Claim]) -> tuple[set[JobK
             key = JobKey(row.batch_id, row.position)
             if row.finished:  # since the last statement: an attempt that has ended meanwhile may have brought it
                 finished.add(key)
-            past = pasts[key]
-            past.number = max(past.number, row.number)
-            if row.state == AttemptState.OPEN:
-                past.open_attempt = row.attempt_id
-            elif row.error_class:
-                past.history[ErrorClass(row.error_class)] += 1
-                if row.error_class in REFUSES_FOR_GOOD:
-                    past.refused_by.add(row.account)
-            past.answered |= row.state == AttemptState.OK
+            _add(pasts[key], row)
     _read_parts(connection, [key for key, past in pasts.items() if past.answered and key not in finished], pasts)
     return finished, pasts
+
+
+def _add(past: _Past, row: Row[Any]) -> None:
+    """Take the next attempt of a job into account."""
+    past.number, past.idle_s = row.number, row.idle_s
+    if row.state == AttemptState.OPEN:
+        past.open_attempt = row.attempt_id
+    elif row.state == AttemptState.OK:
+        past.answered = True
+        past.history = Counter({ErrorClass.LOST: lost} if (lost := past.history[ErrorClass.LOST]) else {})
+    elif row.error_class:
+        past.history[ErrorClass(row.error_class)] += 1
+        if row.error_class in REFUSES_FOR_GOOD:
+            past.refused_by.add(row.account)
 
 
 def _read_parts(connection: Connection, keys: Sequence[JobKey], pasts: Mapping[JobKey, _Past]) -> None:
@@ -292,7 +311,9 @@ def _insert(
     ]
 
 
-def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence[Claimed]) -> None:
+def _tidy_due(
+    connection: Connection, claims: Sequence[Claim], decided: Sequence[Claimed], pasts: Mapping[JobKey, _Past]
+) -> None:
     """A due row ends with the claim that it led to; one that cannot run now gets one."""
     settled = [
         claim.key
@@ -301,7 +322,18 @@ def _tidy_due(connection: Connection, claims: Sequence[Claim], decided: Sequence
     ]
     if settled:
         connection.execute(_NOT_DUE.on(connection), {"keys": _KEYS.pack(settled)})
-    for verdict, in_s in ((Verdict.PAUSED, 0.0), (Verdict.NOT_HERE, NOT_HERE_FOR_S)):
-        parked = {claim.key for claim, answer in zip(claims, decided, strict=True) if answer.verdict is verdict}
-        if parked:
-            connection.execute(_PARK.on(connection), {"keys": _KEYS.pack(parked), "in_s": in_s, "why": verdict})
+    parked = {
+        claim.key: (_away_s(claim.key, answer.verdict, pasts), answer.verdict)
+        for claim, answer in zip(claims, decided, strict=True)
+        if answer.verdict in (Verdict.PAUSED, Verdict.NOT_HERE)
+    }
+    if parked:
+        rows = _PARKED.pack((*key, in_s, why) for key, (in_s, why) in parked.items())
+        connection.execute(_PARK.on(connection), {"parked": rows})
+
+
+def _away_s(key: JobKey, verdict: Verdict, pasts: Mapping[JobKey, _Past]) -> float:
+    """For how long a job is not fed again."""
+    if verdict is Verdict.PAUSED:
+        return 0.0  # the feeder takes it when its batch runs again
+    return min(NOT_HERE_AT_MOST_S, max(NOT_HERE_FOR_S, _NOT_HERE_SHARE * pasts[key].idle_s))

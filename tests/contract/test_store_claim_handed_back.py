@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.report import Again
 from broker.store import batches
-from broker.store.claim import NOT_HERE_FOR_S, Verdict
+from broker.store.claim import NOT_HERE_AT_MOST_S, NOT_HERE_FOR_S, Verdict
 from broker.store.sql import now
-from broker.store.tables import due
+from broker.store.tables import attempts, due
 from broker.testing.builders import a_claim, a_report
 from broker.testing.contracts.store import Ledger, opened
 
@@ -52,3 +53,14 @@ def test_a_job_that_is_not_for_this_account_gives_others_a_moment_to_take_it(led
     ledger.claim(replace(a_claim(key, from_due=True), others=frozenset({"other"})))
     (row,) = ledger.rows(due)
     assert row["at"] >= before + NOT_HERE_FOR_S > before
+
+
+@pytest.mark.parametrize(("waited_s", "away_s"), [(2.0, NOT_HERE_FOR_S), (80.0, 20.0), (1e6, NOT_HERE_AT_MOST_S)])
+def test_a_job_that_nobody_else_takes_comes_round_less_and_less(ledger: Ledger, waited_s: float, away_s: float) -> None:
+    """The account that could take it may be gone for good: its jobs must not keep those busy that cannot."""
+    key = refused_for_good(ledger, ledger.batch())
+    ledger.write(lambda connection: connection.execute(update(attempts).values(claimed_at=now(connection) - waited_s)))
+    before = ledger.read(now)
+    ledger.claim(replace(a_claim(key, from_due=True), others=frozenset({"other"})))
+    (row,) = ledger.rows(due)
+    assert row["at"] == pytest.approx(before + away_s, abs=0.9)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from broker.domain.attempt import AttemptState, ErrorClass
+from broker.domain.attempt import AttemptState, CallError, ErrorClass, Scope
 from broker.domain.batch import BatchState
 from broker.domain.job import JobKey
 from broker.domain.loss import Loss, LossClass
@@ -340,3 +340,21 @@ def test_a_result_without_losses_has_no_warnings(ledger: Ledger, key: JobKey) ->
     ledger.record(a_report(key))
     (result,) = ledger.results(key.batch_id)
     assert result.warnings == ()
+
+
+def test_each_part_has_tries_of_its_own(ledger: Ledger, key: JobKey) -> None:
+    """Or a job of many calls would end by the few that go wrong among them, and with it all that is paid."""
+    for number in (1, 2):
+        ledger.record(failed_by(ErrorClass.OVERLOADED, key, number))
+        tried = next_call(ledger, key)
+    assert tried.history == {ErrorClass.OVERLOADED: 2}
+    ledger.record(part(key, 3, 0))
+    assert next_call(ledger, key).history == {}
+    ledger.record(failed_by(ErrorClass.TIMEOUT, key, 4))
+    assert next_call(ledger, key).history == {ErrorClass.TIMEOUT: 1}
+
+
+def failed_by(error_class: ErrorClass, key: JobKey, attempt: int) -> Report:
+    """A call that did not work, and is made again at once."""
+    error = CallError(error_class=error_class, scope=Scope.SAME, message="no")
+    return replace(a_report(key, attempt, AttemptState.FAILED, Again(in_s=0.0, why=error_class)), error=error)

@@ -104,7 +104,14 @@ NEVER_TRIED_AGAIN = {ErrorClass.INVALID_REQUEST, ErrorClass.CONTENT_FILTER, Erro
 
 @pytest.mark.parametrize(
     "why",
-    [*sorted({*ErrorClass} - NEVER_TRIED_AGAIN), Verdict.PAUSED, Verdict.NOT_HERE, "account blocked", "paused: ramp"],
+    [
+        *sorted({*ErrorClass} - NEVER_TRIED_AGAIN),
+        Verdict.PAUSED,
+        Verdict.NOT_HERE,
+        "next_part",
+        "account blocked",
+        "paused: ramp",
+    ],
 )
 def test_every_reason_to_wait_has_its_words(why: str) -> None:
     text = told(an_outlook(retrying={why: 2}))
