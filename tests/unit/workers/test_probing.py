@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from broker.catalog.lookup import providers
-from broker.domain.account import Account, Limits
+from broker.domain.account import Account
 from broker.domain.attempt import CallError, ErrorClass, Scope
 from broker.domain.provider import ProbePage, ProviderFacts
 from broker.testing.builders import ACCOUNT
 from broker.testing.manual_clock import ManualClock
 from broker.testing.raw_server import listening, response
-from tests.engines import an_account, an_engine, opened
+from tests.engines import an_account
 from tests.simulators import until
 from workers.calls import Calls
 from workers.capabilities import UNKNOWN
@@ -316,28 +316,3 @@ def test_it_is_told_once_and_again_when_it_changes(caplog: pytest.LogCaptureFixt
         ("INFO", f"the server of account {ACCOUNT} says vllm 1, serves other"),
         ("WARNING", f"the server of account {ACCOUNT} does not serve m"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "slots"),
-    [
-        ({}, 3),
-        ({"limits": Limits(concurrency=5)}, 5),
-        ({"limits": Limits(concurrency=2)}, 2),
-        ({"worker_concurrency": 2}, 2),
-        ({"workers": 3}, 1),
-        ({"workers": 7}, 1),
-    ],
-)
-def test_a_server_may_say_how_many_calls_it_takes_where_nobody_else_did(
-    sqlite_url: str, changes: dict[str, Any], slots: int
-) -> None:
-    async def run() -> None:
-        async with serving() as pages, opened(sqlite_url) as database:
-            pages.are(slots=3, window=4096)
-            bench = an_engine(database, account_of(pages.url, **changes)).workers[0].bench
-            async with bench.calls:
-                await bench.probing._look()
-                assert bench.slots == slots
-
-    asyncio.run(run())
