@@ -14,7 +14,7 @@ from broker.protocols.canonical.answer import Answer
 from broker.protocols.canonical.request import Format, Request
 from broker.protocols.choices import joined, with_choices
 from broker.protocols.codec import Codec, Json
-from broker.protocols.exact_json import exact, parsed, written
+from broker.protocols.exact_json import exact, written
 from broker.protocols.losses import MalformedRequest, UntranslatableRequest
 from broker.protocols.registry import codec_of
 from broker.protocols.translation import (
@@ -113,22 +113,22 @@ class Interpreter:
         )
 
 
-def heard(job: Job, answer: Answer | CallError, earlier: Sequence[bytes] = ()) -> bytes:
+def heard(job: Job, answer: Answer | CallError, earlier: Sequence[Json] = ()) -> bytes:
     """Say an answer, or an error, as the producer's own API would have: the body.
 
-    `earlier` are bodies that this function made of earlier answers to the same job: they come first.
+    `earlier` are what this function made of earlier answers to the same job: they come first.
     """
     dialect = job.endpoint.dialect
     request = exact(job.body)
     if earlier and isinstance(answer, Answer):
-        answer = joined([*(_read_back(codec_of(dialect), body) for body in earlier), answer])
+        codec = codec_of(dialect)
+        answer = joined([*(_read_back(codec, said) for said in earlier), answer])
     return written(render_response(answer, dialect=dialect, request=request if isinstance(request, dict) else None))
 
 
-def _read_back(codec: Codec, body: bytes) -> Answer:
+def _read_back(codec: Codec, said: Json) -> Answer:
     """An answer that `heard` has said: it was judged when it came, also if it is as empty as Gemini's may not be."""
-    value = cast("Json", parsed(body))
-    return codec.read_answer(value, codec.read_usage(value, details_default_zero=False))
+    return codec.read_answer(said, codec.read_usage(said, details_default_zero=False))
 
 
 def wanted_format(job: Job, said: Said) -> Format | None:

@@ -15,6 +15,7 @@ from broker.domain.usage import NO_USAGE, Usage, UsageSource
 from broker.protocols.exact_json import written
 from broker.protocols.registry import codec_of
 from broker.redaction import redacted_body
+from workers import part_answers
 from workers.classify import Verdict
 from workers.endings import Ending, Responded
 from workers.interpreter import heard
@@ -107,8 +108,11 @@ def _said(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> C
         return _failure(work, ending, verdict.error or NEVER_SENT, state)
     try:
         if work.said is not None and work.said.fan_out > 1:
-            return Part(number=len(work.parts), body=heard(work.job, verdict.answer))
-        body = ending.body if work.passes_through else heard(work.job, verdict.answer, work.parts)
+            return Part(number=len(work.parts), body=part_answers.kept(heard(work.job, verdict.answer), work.losses))
+        earlier = [part_answers.read(part) for part in work.parts]
+        body = (
+            ending.body if work.passes_through else heard(work.job, verdict.answer, [part.answer for part in earlier])
+        )
     except Exception as problem:
         log.exception("attempt %s: its answer cannot be said; it is kept as it came", work.attempt_id)
         return _failure(work, ending, defect_of(problem, status=ending.status), ResultState.FAILED)
@@ -118,7 +122,7 @@ def _said(work: Work, ending: Ending, verdict: Verdict, state: ResultState) -> C
         status=ending.status,
         body=body,
         model=verdict.answer.model,
-        warnings=work.losses,
+        warnings=tuple(dict.fromkeys([*(loss for part in earlier for loss in part.warnings), *work.losses])),
         parts=len(work.parts),
     )
 

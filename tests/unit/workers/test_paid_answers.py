@@ -1,6 +1,7 @@
 """What becomes of an answer that is paid when our own code cannot read it, or cannot say it to its producer."""
 
 import asyncio
+from dataclasses import replace
 from threading import get_ident
 from typing import Any
 
@@ -18,20 +19,6 @@ from tests.unit.workers.test_bench import Rig, benched
 from workers.judge import Judge
 from workers.pipeline import Pipeline
 from workers.work import Work
-
-NESTED = 400
-"""Deeper than what is written of it may be."""
-
-
-def deep_answer() -> bytes:
-    """A call of a tool whose arguments are legal JSON in a string, and too deep to be written outside of one."""
-    said = orjson.loads(ANSWER)
-    function = {"name": "f", "arguments": '{"a":' * NESTED + "1" + "}" * NESTED}
-    said["choices"][0]["message"] = {"role": "assistant", "content": None, "tool_calls": [
-        {"id": "c", "type": "function", "function": function}
-    ]}  # fmt: skip
-    said["choices"][0]["finish_reason"] = "tool_calls"
-    return orjson.dumps(said)
 
 
 def for_gemini(rig: Rig, choices: int) -> Work:
@@ -99,11 +86,10 @@ def test_an_answer_that_cannot_be_said_to_its_producer_is_kept_and_not_paid_agai
 ) -> None:
     async def run() -> None:
         async with benched(sqlite_url, caps={MODEL: {"choices": False}}) as rig:
-            deep = deep_answer()
-            rig.provider.respond = lambda _: answer(deep)
             work = for_gemini(rig, choices)
             assert work.said is not None
             assert work.said.fan_out == choices
+            work.job = replace(work.job, body=b"{")  # what no answer can be said to
             if aborted:
                 await rig.bench.call(work)
                 rig.bench.abort(work)
@@ -112,7 +98,7 @@ def test_an_answer_that_cannot_be_said_to_its_producer_is_kept_and_not_paid_agai
             report = rig.reported()
             assert isinstance(report.then, Conclusion)
             assert (report.state, report.then.state) == (AttemptState.OK, ResultState.FAILED)
-            assert (report.then.body, report.then.error_code) == (deep, "defect")
+            assert (report.then.body, report.then.error_code) == (ANSWER, "defect")
             assert report.then.status is None, "it is no answer in the producer's dialect"
             assert report.usage.source is UsageSource.REPORTED
             assert (report.usage.input_tokens, report.usage.output_tokens) == (7, 3)

@@ -12,6 +12,7 @@ from broker.domain.result import ResultState
 from broker.testing.builders import MODEL
 from tests.engines import ANSWER, answer
 from tests.unit.workers.test_bench import benched
+from workers.part_answers import kept
 
 ONE_BY_ONE: dict[str, Any] = {"caps": {MODEL: {"choices": False}}}
 
@@ -75,16 +76,35 @@ def test_as_many_answers_are_asked_for_as_are_missing(sqlite_url: str, prompt: s
             work = rig.work(body=a_chat(prompt, 4))
             assert work.said is not None
             assert work.said.fan_out == 4
-            work.parts = (ANSWER,)
+            work.parts = (kept(ANSWER, ()),)
             rig.bench.go_on(work)
             assert work.said is not None
             assert work.said.fan_out == 3
         async with benched(sqlite_url, caps={MODEL: {"choices": True}}) as rig:
             work = rig.work(body=a_chat(prompt, 4))
-            work.parts = (ANSWER,)
+            work.parts = (kept(ANSWER, ()),)
             rig.bench.go_on(work)
             assert work.said is not None
             assert (work.said.fan_out, work.said.items) == (1, 3)
             assert orjson.loads(work.said.body.replace(rb"\ud83d", b""))["n"] == 3
+
+    asyncio.run(run())
+
+
+def test_what_was_lost_for_one_of_the_answers_is_told_with_all(sqlite_url: str) -> None:
+    """The account that brings the last one may have lost nothing."""
+
+    async def run() -> None:
+        async with benched(sqlite_url, **ONE_BY_ONE) as rig:
+            first = (await rig.carried_out(rig.work(body=a_chat("hi", 2)))).then
+            assert isinstance(first, Part)
+        async with benched(sqlite_url, caps={MODEL: {"choices": True}}) as rig:
+            work = rig.work(body=a_chat("hi", 2))
+            assert work.losses == ()
+            work.parts = (first.body,)
+            rig.bench.go_on(work)
+            whole = (await rig.carried_out(work)).then
+            assert isinstance(whole, Conclusion)
+            assert [loss.code for loss in whole.warnings] == ["fan_out"]
 
     asyncio.run(run())
