@@ -23,6 +23,8 @@ from workers.provider_sim.config import SimConfig
 from workers.provider_sim.server import ProviderSim
 
 WINDOW = 1024
+ANSWERS_IN_S = 0.02
+"""Long enough for other calls to be made meanwhile."""
 LONG = "every sentence of this prompt says the same thing over again, "
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
@@ -59,7 +61,7 @@ class Servers:
         self.accounts: list[Account] = []
 
     async def start(self, engine: str = "ollama", *, account: dict[str, Any] | None = None, **self_hosted: Any) -> None:
-        config = {"keys": [{"name": "sim"}], "self_hosted": {"engine": engine, **self_hosted}}
+        config = {"latency": {"first_token_s": ANSWERS_IN_S}, "self_hosted": {"engine": engine, **self_hosted}}
         sim = await self._stack.enter_async_context(ProviderSim(SimConfig.model_validate(config)))
         facts = {
             "name": f"server-{len(self.sims)}",
