@@ -8,6 +8,7 @@ from tests.real.conftest import Started
 from tests.real.draining import EMBEDDINGS, Drained, chat, finish_of, text_of
 from tests.real.servers import MODEL, Kind
 
+WORDS = "some words "
 FREE = {"type": "object", "properties": {"why": {"type": "string", "maxLength": 60}}, "required": ["why"]}
 
 
@@ -33,7 +34,7 @@ def test_json_with_control_characters_in_it_is_no_success(started: Started, drai
 
 def test_texts_that_were_cut_before_they_were_embedded_are_no_success(started: Started, drained: Drained) -> None:
     drained.use(started(Kind.PYTHON, embeddings=True))
-    assert drained.drain({"short": {"input": "x" * 400}, "long": {"input": "x" * 6000}}, EMBEDDINGS).code == 1
+    assert drained.drain({"short": {"input": WORDS * 36}, "long": {"input": WORDS * 545}}, EMBEDDINGS).code == 1
     assert list(drained.bodies()) == ["short"]
     (doubted,) = [call for call in drained.attempts() if call["state"] != "ok"]
     assert (doubted["error_class"], doubted["number"]) == ("too_large", 1)
