@@ -1,6 +1,6 @@
 """Reads messages that Anthropic answers with: complete and well formed, or no answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.domain.usage import Usage, UsageSource
@@ -107,7 +107,7 @@ def read_answer(value: Json, usage: Usage) -> Answer:
     if finish is Finish.STOP and any(isinstance(part, CallPart) for part in parts):
         finish = Finish.TOOL_CALLS
     if finish is Finish.REFUSAL:
-        parts += _explanation(value)
+        parts += _explanation(value, parts)
     model, answer_id, matched = value.get("model"), value.get("id"), value.get("stop_sequence")
     reported = value.get("usage")
     notes = ["usage_missing"] if usage.source is UsageSource.MISSING else []
@@ -149,8 +149,14 @@ def _part(block: dict[str, Any]) -> Part:
             return OpaquePart(kind=kind, raw=block)
 
 
-def _explanation(value: Json) -> list[Part]:
-    """The words that tell why the model declined, where there are any."""
+def _explanation(value: Json, said: Sequence[Part]) -> list[Part]:
+    """The words that tell why the model declined, where there are any that the message does not say itself."""
     details = value.get("stop_details")
     words = details.get("explanation") if isinstance(details, dict) else None
-    return [RefusalPart(text=words)] if isinstance(words, str) and words else []
+    if (
+        not isinstance(words, str)
+        or not words
+        or any(isinstance(part, TextPart) and part.text == words for part in said)
+    ):
+        return []
+    return [RefusalPart(text=words)]

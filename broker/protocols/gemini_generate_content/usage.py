@@ -81,7 +81,10 @@ def _embedded(value: Json) -> Usage:
 
 
 def write_usage(usage: Usage) -> dict[str, object] | None:
-    """The usage as Gemini would report it; `None` where it is not known."""
+    """The usage as Gemini would report it, which leaves out what is zero; `None` where it is not known.
+
+    The prompt is told in any case: without it a usage would read as unknown.
+    """
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     thoughts = usage.reasoning_tokens or 0
@@ -92,4 +95,4 @@ def write_usage(usage: Usage) -> dict[str, object] | None:
         "thoughtsTokenCount": thoughts,
         "totalTokenCount": usage.input_tokens + usage.output_tokens,
     }
-    return {name: count for name, count in counts.items() if count}
+    return {name: count for name, count in counts.items() if count or name == "promptTokenCount"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from broker.protocols.canonical.answer import Answer, Output
+from broker.protocols.canonical.answer import Answer, Finish, Output
 from broker.protocols.canonical.parts import CallPart, Inline, MediaPart, Part, ReasoningPart, RefusalPart, TextPart
 from broker.protocols.codec import Json
 from broker.protocols.gemini_generate_content.finish import write_finish
@@ -53,6 +53,8 @@ def _shows_thoughts(request: Json) -> bool:
 def _candidate(output: Output, *, thoughts: bool) -> dict[str, object]:
     content: dict[str, object] = {"role": "model"}
     parts = [written for part in output.parts for written in _part(part, thoughts=thoughts)]
+    if not parts and output.finish in (Finish.STOP, Finish.STOP_SEQUENCE):
+        parts = [{"text": ""}]  # an end without parts would be read as an answer that was lost
     if parts:
         content["parts"] = parts
     candidate: dict[str, object] = {

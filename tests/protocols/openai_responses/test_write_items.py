@@ -58,7 +58,7 @@ def test_calls_stand_behind_the_texts_and_results_before_the_users_words() -> No
         turn(ResultPart(call_id="c", parts=(TextPart(text="42"),)), TextPart(text="And?")),
     )
     assert said == [
-        {"role": "assistant", "content": "Look:"},
+        {"type": "message", "role": "assistant", "content": "Look:"},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1.0}'},
         {"type": "function_call_output", "call_id": "c", "output": "42"},
         {"role": "user", "content": "And?"},
@@ -68,7 +68,7 @@ def test_calls_stand_behind_the_texts_and_results_before_the_users_words() -> No
 def test_a_text_behind_a_call_moves_before_it() -> None:
     call = CallPart(id="c", name="f", arguments={}, arguments_text="")
     body, lost = write(turn(call, TextPart(text="Looking."), role=Role.ASSISTANT))
-    assert [item.get("type", item.get("role")) for item in body["input"]] == ["assistant", "function_call"]
+    assert [item.get("type", item.get("role")) for item in body["input"]] == ["message", "function_call"]
     assert body["input"][1]["arguments"] == "{}"
     assert lost == [("text_moved", "/t", LossClass.SEMANTIC)]
 
