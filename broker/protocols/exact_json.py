@@ -50,6 +50,11 @@ def exact(body: bytes) -> object:
     return value
 
 
+def answered(body: bytes) -> object:
+    """Read the body of an answer, exactly where a call may carry its arguments as JSON; raises `ValueError`."""
+    return exact(body) if b"tool_use" in body or b"functionCall" in body else parsed(body)
+
+
 def written(value: object) -> bytes:
     """Write a JSON value in one line; what was read by `exact` keeps its numbers. Raises `ValueError`."""
     try:

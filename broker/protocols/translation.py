@@ -15,7 +15,7 @@ from broker.protocols.canonical.request import CanonicalRequest, EmbeddingReques
 from broker.protocols.choices import with_choices
 from broker.protocols.codec import Codec, Embedded, Json, Written
 from broker.protocols.conversation import prepared
-from broker.protocols.exact_json import parsed
+from broker.protocols.exact_json import answered
 from broker.protocols.losses import Losses, MalformedRequest, UntranslatableRequest
 from broker.protocols.registry import codec_of
 from broker.redaction import excerpt
@@ -149,7 +149,7 @@ def understood(
     if not 200 <= status < 300:
         return codec.error_of(status, headers, body, now=now)
     try:
-        value = parsed(body)
+        value = answered(body)
     except ValueError:
         return _no_answer(status, "no JSON" if body.strip() else "an empty body", body)
     if not isinstance(value, dict):
