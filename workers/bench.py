@@ -14,7 +14,6 @@ from broker.domain.outcome import RetryPolicy
 from broker.domain.provider import HeaderDialect
 from broker.domain.report import Again, Report
 from broker.domain.result import ResultState
-from broker.domain.usage import UsageSource
 from broker.errors import StoreUnavailable
 from broker.feeder.window import RateMeter
 from broker.limits.charge import actual_charge, estimated_charge
@@ -24,11 +23,11 @@ from broker.limits.observations import observations
 from broker.limits.port import Charge, Limiter, Settled, Settlement
 from broker.protocols.exact_json import parsed
 from broker.protocols.losses import UntranslatableRequest
-from broker.protocols.registry import codec_of
 from broker.store.claim import Claimant
 from broker.store.engine import Database
 from broker.store.finish import Finish, finish
 from workers.account_health import AccountHealth, Health
+from workers.appetite import moved, starts_per_second
 from workers.aside import aside
 from workers.calls import CALL_ID_HEADER, Calls
 from workers.capabilities import Capabilities
@@ -42,6 +41,7 @@ from workers.probing import Probing
 from workers.recorder import Recorder
 from workers.reporting import NEVER_SENT, Reporter, defect_of, reported
 from workers.retry import TRANSIENT, account_pause, decide
+from workers.settling import settled
 from workers.solo import Solo
 from workers.work import Hand, Step, Work
 
@@ -165,7 +165,7 @@ class Bench:
         if said is not None and said.fan_out > 1 and facts.max_tokens is not None:  # of one of several calls
             facts = replace(facts, max_tokens=facts.max_tokens // said.fan_out)
         charge = estimated_charge(self.estimator.estimate(facts), self.account.charge_mode)
-        self._mean = _moving(self._mean, charge)
+        self._mean = moved(self._mean, charge)
         return Work(
             job=job,
             hand=hand,
@@ -180,11 +180,9 @@ class Bench:
 
     def go_on(self, work: Work) -> None:
         """Some of the answers that a claimed job takes are there: only the others are asked for."""
-        job, logical = work.job, self.model_of(work.job.route)
-        wanted = codec_of(job.endpoint.dialect).items_asked_for(_parsed(job.body)) or 1
-        rest = max(1, wanted - len(work.parts))
+        job, logical, there = work.job, self.model_of(work.job.route), len(work.parts)
         work.said, work.refused = self._said(
-            job, lambda: self.interpreter.said_for_the_rest(job, rest, logical=logical, model=work.model)
+            job, lambda: self.interpreter.said_for_the_rest(job, there, logical=logical, model=work.model)
         )
 
     def _said(self, job: Job, say: Callable[[], Said]) -> tuple[Said | None, CallError | None]:
@@ -246,7 +244,7 @@ class Bench:
         usage = reported(verdict)
         actual = actual_charge(usage, self.account.charge_mode, work.charge)
         self._pace.add(1, now=self.clock.monotonic())
-        settlement = Settlement(reservation_id=work.attempt_id, how=_settled(verdict), actual=actual)
+        settlement = Settlement(reservation_id=work.attempt_id, how=settled(verdict), actual=actual)
         await self.limiter.settle(self.group, [settlement])
         if isinstance(ending, Responded) and (
             seen := observations(self.header_dialect, ending.headers, self.clock.now())
@@ -313,22 +311,6 @@ class Bench:
         await self.limiter.settle(self.group, [Settlement(reservation_id=work.attempt_id, how=Settled.USED)])
 
 
-def _settled(verdict: Verdict) -> Settled:
-    if reported(verdict).source is UsageSource.REPORTED:
-        return Settled.USED
-    match verdict.state:
-        case AttemptState.OK | AttemptState.UNKNOWN:
-            return Settled.USED
-        case AttemptState.FAILED if verdict.error and verdict.error.error_class is ErrorClass.MALFORMED_ANSWER:
-            return Settled.USED
-        case _:
-            sent = verdict.error is None or verdict.error.error_class not in _NOT_SENT
-            return Settled.REJECTED if sent else Settled.NOT_STARTED
-
-
-_NOT_SENT = frozenset({ErrorClass.CONNECTION, ErrorClass.NEVER_SENT, ErrorClass.UNTRANSLATABLE})
-
-
 def _parsed(body: bytes) -> Mapping[str, Any]:
     """Read the request, for its facts only; a body that no parser of ours takes teaches nothing."""
     try:
@@ -336,26 +318,3 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return request if isinstance(request, dict) else {}
-
-
-_SMOOTHING = 0.02
-
-
-def _moving(mean: Charge, charge: Charge) -> Charge:
-    return Charge(
-        input_tokens=mean.input_tokens + _SMOOTHING * (charge.input_tokens - mean.input_tokens),
-        output_tokens=mean.output_tokens + _SMOOTHING * (charge.output_tokens - mean.output_tokens),
-    )
-
-
-def starts_per_second(account: Account, mean: Charge) -> float | None:
-    """How many calls of this mean size the declared limits start per second; `None`: nothing is declared."""
-    limits = account.limits
-    needs: Mapping[str, tuple[float | None, float]] = {
-        "requests": (limits.requests_per_minute, 1.0),
-        "tokens": (limits.tokens_per_minute, mean.input_tokens + mean.output_tokens),
-        "input": (limits.input_tokens_per_minute, mean.input_tokens),
-        "output": (limits.output_tokens_per_minute, mean.output_tokens),
-    }
-    rates = [limit / 60 / need for limit, need in needs.values() if limit is not None and need > 0]
-    return min(rates, default=None)

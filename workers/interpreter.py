@@ -82,9 +82,11 @@ class Interpreter:
             items=items,
         )
 
-    def said_for_the_rest(self, job: Job, answers: int, *, logical: str, model: str) -> Said:
-        """Say a job of which some answers are there already, for the others. Raises `UntranslatableRequest`."""
-        rest = with_choices(cast("Json", exact(job.body)), job.endpoint.dialect, answers)
+    def said_for_the_rest(self, job: Job, there: int, *, logical: str, model: str) -> Said:
+        """Say a job of which so many answers are there already, for the others. Raises `UntranslatableRequest`."""
+        dialect, request = job.endpoint.dialect, cast("Json", exact(job.body))
+        wanted = codec_of(dialect).items_asked_for(request) or 1
+        rest = with_choices(request, dialect, max(1, wanted - there))
         return self._translated(job, self._target(job), rest, logical=logical, model=model)
 
     def _target(self, job: Job) -> Dialect:

@@ -21,7 +21,8 @@ from broker.testing.builders import MODEL
 from broker.testing.manual_clock import ManualClock
 from broker.transport.port import Turn
 from tests.engines import ANSWER, Provider, a_provider, an_account, an_engine, answer, opened
-from workers.bench import Bench, starts_per_second
+from workers.appetite import starts_per_second
+from workers.bench import Bench
 from workers.endings import Responded
 from workers.work import Hand, Work
 
