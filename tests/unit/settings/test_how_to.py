@@ -1,4 +1,4 @@
-"""The examples of the how-to are configurations that load."""
+"""The examples of what is told about providers are configurations that load."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,17 @@ import pytest
 
 from broker.settings import parse
 
-PAGE = Path(__file__).parents[3] / "docs/how-to/add-a-provider.md"
-EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = ("how-to/add-a-provider.md", "explanation/scrutiny.md")
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"^```toml\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+]
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 5
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
