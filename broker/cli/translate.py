@@ -1,7 +1,8 @@
 """`penstock translate` and `penstock parse`: what would be sent, and what would be understood. Nothing is called."""
 
 import sys
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,11 @@ from broker.cli.commands import Exit
 from broker.cli.options import AsJson
 from broker.domain.dialect import Dialect
 from broker.domain.loss import OnLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.protocols import Translation
 
 _LARGEST_BODY = 64 * 1024 * 1024
 
@@ -32,19 +38,19 @@ def translate(
     from broker.protocols import UntranslatableRequest, translate_request
     from broker.protocols.registry import codec_of
 
+    body = _object()
     caps = codec_of(target).caps.amended(facts_by_name(model, target))
+    said = partial(translate_request, body, source=source, target=target, model=model, caps=caps)
     try:
-        translation = translate_request(
-            _object(), source=source, target=target, model=model, on_loss=on_loss, caps=caps
-        )
+        translation = said(on_loss=on_loss)
     except UntranslatableRequest as refused:
         if as_json:
             typer.echo(pretty({"error": refused.code, "losses": [loss_facts(loss) for loss in refused.losses]}))
         else:
             for loss in refused.losses:
                 typer.echo(loss_words(loss), err=True)
-            droppable = " (--on-loss drop sends it without what may be lost)" if on_loss is OnLoss.FAIL else ""
-            typer.echo(f"this request cannot be said in {target}{droppable}", err=True)
+            dropping = " (--on-loss drop sends it without what may be lost)" if _is_sent_by(said) else ""
+            typer.echo(f"this request cannot be said in {target}{dropping}", err=True)
         raise typer.Exit(Exit.REFUSED) from None
     if as_json:
         typer.echo(pretty(translation_facts(translation)))
@@ -81,6 +87,17 @@ def parse(
         typer.echo(pretty(answer_facts(understood)))
 
 
+def _is_sent_by(said: "Callable[..., Translation]") -> bool:
+    """Whether a request that was refused is sent where losses are dropped."""
+    from broker.protocols import UntranslatableRequest
+
+    try:
+        said(on_loss=OnLoss.DROP)
+    except UntranslatableRequest:
+        return False
+    return True
+
+
 def _body() -> bytes:
     body = sys.stdin.buffer.read(_LARGEST_BODY + 1)
     if len(body) > _LARGEST_BODY:
@@ -90,10 +107,16 @@ def _body() -> bytes:
 
 
 def _object() -> dict[str, object]:
+    from broker.intake.row_syntax import MAX_DEPTH
     from broker.protocols.exact_json import exact
+    from broker.protocols.splice import deeper_than
 
+    body = _body()
+    if deeper_than(body, MAX_DEPTH):
+        typer.echo(f"standard input: it nests arrays and objects deeper than {MAX_DEPTH} levels", err=True)
+        raise typer.Exit(Exit.REFUSED)
     try:
-        value = exact(_body())
+        value = exact(body)
     except ValueError as error:
         typer.echo(f"standard input: no JSON: {error}", err=True)
         raise typer.Exit(Exit.REFUSED) from None

@@ -6,16 +6,23 @@ from typing import cast
 from broker.protocols.canonical.parts import CallPart
 from broker.protocols.exact_json import exact, written
 from broker.protocols.losses import Losses
+from broker.protocols.splice import deeper_than
 
 UNPARSABLE_KEY = "_raw"
+_DEEPEST = 200
+"""Levels of an object that can surely be written again, a few levels down in a body."""
 
 
 def read_arguments(text: str) -> Mapping[str, object] | None:
-    """The object that a text spells; `None` when it spells none. Blank text is no arguments at all: an empty object."""
+    """The object that a text spells; `None` when it spells none, or one that is too deep to be said as an object.
+
+    Blank text is no arguments at all: an empty object.
+    """
     if not text or text.isspace():
         return {}
     try:
-        value = exact(text.encode())
+        spelled = text.encode()
+        value = None if deeper_than(spelled, _DEEPEST) else exact(spelled)
     except ValueError:  # of JSON, or of half a surrogate pair
         return None
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
