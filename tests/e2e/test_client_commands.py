@@ -109,7 +109,7 @@ def test_a_submission_id_belongs_to_its_content(folder: Folder) -> None:
     assert folder.run("submit", "jobs.jsonl", "--submission-id", "tuesday").out == "2\n"
     other = folder.run("submit", "more.jsonl", "--submission-id", "monday")
     assert (other.code, other.out) == (2, "")
-    assert "submission id monday belongs to batch 1, which had another input; submit this one under" in other.err
+    assert "submission id monday belongs to batch 1, which had another input (or other options); submit" in other.err
 
 
 def test_a_name_is_given_once(folder: Folder) -> None:
