@@ -1,6 +1,7 @@
 """Writes chat completions. Source: OpenAI API reference, "The chat completion object"."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 from broker.domain.usage import Usage
 from broker.protocols.canonical.answer import Answer, Finish, Output
@@ -8,6 +9,7 @@ from broker.protocols.canonical.parts import CallPart, ReasoningPart, RefusalPar
 from broker.protocols.codec import Json
 from broker.protocols.tool_arguments import arguments_text
 
+_PREFIX = "chatcmpl-"
 _FINISHES: Mapping[Finish, str] = {
     Finish.STOP: "stop",
     Finish.STOP_SEQUENCE: "stop",
@@ -25,7 +27,7 @@ def write_answer(answer: Answer, request: Json | None) -> dict[str, object]:
     """Write a completion."""
     asked = request.get("model") if request is not None else None
     written: dict[str, object] = {
-        "id": _id(answer.id),
+        "id": _id(answer),
         "object": "chat.completion",
         "created": answer.created or 0,
         "model": answer.model or asked or "",
@@ -39,9 +41,12 @@ def write_answer(answer: Answer, request: Json | None) -> dict[str, object]:
     return written
 
 
-def _id(given: str | None) -> str:
-    given = given or ""
-    return given if given.startswith("chatcmpl-") else f"chatcmpl-{given}"
+def _id(answer: Answer) -> str:
+    """The provider's id, in this dialect's form; without one, one that is made of what the answer says."""
+    if answer.id:
+        return answer.id if answer.id.startswith(_PREFIX) else _PREFIX + answer.id
+    said = repr((answer.model, answer.outputs)).encode("utf-8", "surrogatepass")
+    return _PREFIX + blake2b(said, digest_size=12).hexdigest()
 
 
 def usage_of(usage: Usage) -> dict[str, object] | None:
