@@ -16,6 +16,7 @@ import orjson
 from broker.domain.dialect import Dialect
 from broker.protocols import parse_response, render_response, translate_request
 from broker.protocols.exact_json import exact, written
+from broker.wiring.collector import collect_rarely
 
 GATE_US = 60.0
 ROUNDS = 301
@@ -76,6 +77,7 @@ def answer_cost(raw: bytes, protocol: Dialect, dialect: Dialect, request: dict[s
 
 
 def main() -> int:
+    collect_rarely()  # as every worker does
     requests = {Dialect.OPENAI_CHAT: orjson.dumps(CHAT)}
     for dialect in DIALECTS[1:]:
         body = translate_request(CHAT, source=Dialect.OPENAI_CHAT, target=dialect, model="m").body
