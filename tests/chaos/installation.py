@@ -52,6 +52,7 @@ class Pool:
     name: str
     worker_concurrency: int = 8
     workers: int = 1
+    provider: str = "openai-compatible"
     more: str = ""
     """Further lines of its table."""
 
@@ -59,8 +60,10 @@ class Pool:
         """Write its key, and give its part of the configuration."""
         key = folder / f"{self.name}.key"
         key.write_text(self.name)
+        if self.provider in ("anthropic", "gemini"):
+            base_url = base_url.removesuffix("/v1")  # as their own clients take it
         return (
-            f'[[accounts]]\nname = "{self.name}"\nprovider = "openai-compatible"\nbase_url = "{base_url}"\n'
+            f'[[accounts]]\nname = "{self.name}"\nprovider = "{self.provider}"\nbase_url = "{base_url}"\n'
             f'api_key = "file:{key.name}"\nmodels = ["{MODEL}"]\n'
             f"workers = {self.workers}\nworker_concurrency = {self.worker_concurrency}\n"
             f'prices = {{ "{MODEL}" = {{ input = 0.25, output = 2.0 }} }}\n{self.more}\n\n'
