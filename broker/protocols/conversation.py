@@ -29,6 +29,10 @@ UNANSWERED = "The tool was not called."
 """What a call is answered with that its producer left open, where the batch lets losses pass."""
 
 
+_FOREIGN = frozenset({ReasoningPart, OpaquePart})
+_PAIRED = frozenset({CallPart, ResultPart})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A request that any writer can write."""
@@ -42,11 +46,15 @@ def prepared(
     request: Request, *, caps: Caps, losses: Losses, tool_names: re.Pattern[str], call_ids: re.Pattern[str]
 ) -> Prepared:
     """Prepare a request; what is lost on the way is noted."""
-    turns = [turn for turn in (_portable(turn, losses) for turn in request.turns) if turn.parts]
+    kinds = {type(part) for turn in request.turns for part in turn.parts}
+    turns = list(request.turns)
+    if not kinds.isdisjoint(_FOREIGN):
+        turns = [_portable(turn, losses) for turn in turns]
+    turns = [turn for turn in turns if turn.parts]
     if not caps.mid_system and any(turn.role is Role.SYSTEM for turn in turns):
         request, turns = _hoisted(request, turns, losses)
     turns = _merged(turns)
-    if any(type(part) is CallPart or type(part) is ResultPart for turn in turns for part in turn.parts):
+    if not kinds.isdisjoint(_PAIRED):
         turns = list(_paired(turns, losses))
         turns = _with_ids(turns, call_ids)
     _check_ends(turns, caps, losses)
@@ -57,8 +65,6 @@ def prepared(
 
 def _portable(turn: Turn, losses: Losses) -> Turn:
     """Leave out what only the source's own vendor can read."""
-    if not any(type(part) is ReasoningPart or type(part) is OpaquePart for part in turn.parts):
-        return turn
     kept: list[Part] = []
     for part in turn.parts:
         match part:
@@ -70,7 +76,7 @@ def _portable(turn: Turn, losses: Losses) -> Turn:
                 losses.content(path, "foreign_block", what, droppable=turn.role is Role.ASSISTANT)
             case _:
                 kept.append(part)
-    return replace(turn, parts=tuple(kept))
+    return turn if len(kept) == len(turn.parts) else replace(turn, parts=tuple(kept))
 
 
 def _hoisted(request: Request, turns: Sequence[Turn], losses: Losses) -> tuple[Request, list[Turn]]:
