@@ -8,6 +8,7 @@ import pytest
 from broker.domain.dialect import Dialect
 from broker.protocols import translate_raw, translate_request
 from broker.protocols.exact_json import exact, written
+from broker.protocols.tool_arguments import read_arguments, written_arguments
 
 OLD, NEW = b"old-model", "new/model:v1"
 NAMING = tuple(dialect for dialect in Dialect if dialect is not Dialect.GEMINI_GENERATE_CONTENT)
@@ -130,3 +131,15 @@ def test_arguments_and_schemas_keep_the_spelling_of_their_numbers(source: Dialec
     sent = written(translate_request(given, source=source, target=target, model="m", on_loss="drop").body).decode()
     assert f'"default":{NUMBERS}' in sent
     assert NUMBERS in sent.replace(f'"default":{NUMBERS}', "") or json.dumps(NUMBERS) in sent
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["-0", "1.10", "1e400", "-1e-400", "1E5", "0.10", "123456789012345678901", "-12345678901234567", "-0.0", "7"],
+)
+def test_each_odd_number_keeps_its_spelling_also_where_it_is_alone(number: str) -> None:
+    """One that is not noticed goes through a double, or an integer, which spell it otherwise."""
+    for text in (f'{{"a":{number}}}', f'{{"a":[{number}]}}', f'{{"a":[1,{number}]}}', f'{{"a": {{"b":\n{number}}}}}'):
+        read = read_arguments(text)
+        assert read is not None
+        assert written_arguments(read) == text.replace(" ", "").replace("\n", "")
