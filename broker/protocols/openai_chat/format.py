@@ -18,6 +18,8 @@ _STRUCTURED_KEYS = frozenset({"json"})
 
 def read_format(body: Object, unmapped: list[Unmapped]) -> Format | None:
     """Read the form that was asked for; raises `MalformedRequest`."""
+    if FIELDS.isdisjoint(body):
+        return None
     found = _response_format(body, unmapped)
     if found is None or found.kind is FormatKind.TEXT:
         return _of_vllm(body, unmapped) or found
