@@ -29,8 +29,8 @@ UNANSWERED = "The tool was not called."
 """What a call is answered with that its producer left open, where the batch lets losses pass."""
 
 
-_FOREIGN: frozenset[type] = frozenset({ReasoningPart, OpaquePart})
-_PAIRED: frozenset[type] = frozenset({CallPart, ResultPart})
+_FOREIGN: tuple[type, ...] = (ReasoningPart, OpaquePart)
+_PAIRED: tuple[type, ...] = (CallPart, ResultPart)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
