@@ -19,6 +19,7 @@ from broker.protocols.canonical.request import (
 )
 from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string, unknown
 from broker.protocols.losses import Losses, MalformedRequest
+from broker.protocols.portable_tools import portable
 
 CHOICE_PATH = "/tool_choice"
 PARALLEL_PATH = f"{CHOICE_PATH}/disable_parallel_tool_use"
@@ -114,7 +115,7 @@ class WrittenTools:
 def write_tools(request: Request, caps: Caps, marks: CacheMarks, losses: Losses) -> WrittenTools:
     """Write the definitions and the choice among them; what cannot be said is noted."""
     choice = request.tool_choice
-    kept = [tool for tool in request.tools if _is_portable(tool, losses)]
+    kept = list(portable(request.tools, losses))
     if choice is not None and choice.names:
         some = [tool for tool in kept if tool.name in choice.names]
         if kept and not some:
@@ -133,20 +134,6 @@ def write_tools(request: Request, caps: Caps, marks: CacheMarks, losses: Losses)
 
 def _is_one(choice: ToolChoice) -> bool:
     return choice.mode is ChoiceMode.REQUIRED and len(choice.names) == 1
-
-
-def _is_portable(tool: Tool, losses: Losses) -> bool:
-    match tool.kind:
-        case ToolKind.FUNCTION:
-            return True
-        case ToolKind.CUSTOM:
-            what = f"the tool {tool.name} takes free text, and Anthropic's tools take objects"
-            losses.content(tool.path, "custom_tool", what, droppable=True)
-        case ToolKind.HOSTED:
-            losses.content(tool.path, "hosted_tool", f"{tool.name} is run by its own vendor only", droppable=True)
-        case _:
-            assert_never(tool.kind)
-    return False
 
 
 def _note_lost_choice(choice: ToolChoice, losses: Losses) -> None:

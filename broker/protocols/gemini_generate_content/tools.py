@@ -1,6 +1,6 @@
 """Tools and the choice among them, read and written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from broker.domain.caps import Caps
 from broker.domain.loss import LossClass
@@ -9,6 +9,7 @@ from broker.protocols.gemini_generate_content.openapi import openapi
 from broker.protocols.gemini_generate_content.proto_json import Message
 from broker.protocols.gemini_generate_content.schema import json_schema
 from broker.protocols.losses import Losses, MalformedRequest
+from broker.protocols.portable_tools import portable
 
 JSON_SCHEMA_FIELD = "responseJsonSchema"
 _FUNCTION = frozenset(
@@ -85,7 +86,7 @@ def read_tool_choice(body: Message, unmapped: list[Unmapped]) -> ToolChoice | No
 
 def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
     """Write definitions and choice as members of the body."""
-    declared = [_declared(tool, caps, losses) for tool in _ours(request, losses)]
+    declared = [_declared(tool, caps, losses) for tool in portable(request.tools, losses)]
     if declared:
         yield "tools", [{"functionDeclarations": declared}]
     if request.parallel_tools is False and declared:
@@ -102,26 +103,13 @@ def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[
         yield "toolConfig", {"functionCallingConfig": calling}
 
 
-def _ours(request: Request, losses: Losses) -> Iterator[Tool]:
-    for tool in request.tools:
-        match tool.kind:
-            case ToolKind.FUNCTION:
-                yield tool
-            case ToolKind.CUSTOM:
-                what = f"the tool {tool.name} takes free text, which cannot be translated"
-                losses.content(tool.path, "custom_tool", what, droppable=True)
-            case ToolKind.HOSTED:
-                what = f"{tool.name} is a tool that the vendor runs itself"
-                losses.content(tool.path, "hosted_tool", what, droppable=True)
-
-
 def _declared(tool: Tool, caps: Caps, losses: Losses) -> dict[str, object]:
     declared: dict[str, object] = {"name": tool.name}
     if tool.description is not None:
         declared["description"] = tool.description
     if tool.schema is not None:
         if caps.schema_field == JSON_SCHEMA_FIELD:
-            declared["parametersJsonSchema"] = tool.schema
+            declared["parametersJsonSchema"] = _object_schema(tool.schema)
         else:
             declared.update(_subset(tool, losses))
     if tool.strict:
@@ -129,6 +117,11 @@ def _declared(tool: Tool, caps: Caps, losses: Losses) -> dict[str, object]:
     if tool.cache is not None:
         losses.hint(tool.path, "cache_mark", "a cache mark")
     return declared
+
+
+def _object_schema(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """A schema of arguments, which Gemini wants to be said to describe an object; OpenAI takes an empty one."""
+    return schema if "type" in schema or "$ref" in schema else {"type": "object", **schema}
 
 
 def _subset(tool: Tool, losses: Losses) -> dict[str, object]:

@@ -1,13 +1,14 @@
 """Tools of the responses dialect: definitions and the choice among them, read and written."""
 
 from collections.abc import Iterator
-from typing import Any, assert_never
+from typing import Any
 
 from broker.domain.caps import Caps
 from broker.domain.loss import LossClass
 from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind, Unmapped
 from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string, unknown
 from broker.protocols.losses import Losses, MalformedRequest
+from broker.protocols.portable_tools import portable
 from broker.protocols.strict_schema import is_closed
 
 _MODES = {"auto": ChoiceMode.AUTO, "none": ChoiceMode.NONE, "required": ChoiceMode.REQUIRED}
@@ -87,7 +88,7 @@ def _hosted(kind: str, path: str) -> Unmapped:
 
 def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
     """Write definitions, choice and parallelism as members of the body; a choice without tools says nothing."""
-    tools = [_written(tool, caps, losses) for tool in _ours(request, losses)]
+    tools = [_written(tool, caps, losses) for tool in portable(request.tools, losses)]
     choice = request.tool_choice
     if not tools:
         if choice is not None:
@@ -98,21 +99,6 @@ def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[
         yield "tool_choice", _choice(choice)
     if request.parallel_tools is not None:
         yield "parallel_tool_calls", request.parallel_tools
-
-
-def _ours(request: Request, losses: Losses) -> Iterator[Tool]:
-    for tool in request.tools:
-        match tool.kind:
-            case ToolKind.FUNCTION:
-                yield tool
-            case ToolKind.CUSTOM:
-                what = f"the tool {tool.name} takes free text, which cannot be translated"
-                losses.content(tool.path, "custom_tool", what, droppable=True)
-            case ToolKind.HOSTED:
-                what = f"{tool.name} is a tool that the vendor runs itself"
-                losses.content(tool.path, "hosted_tool", what, droppable=True)
-            case _:
-                assert_never(tool.kind)
 
 
 def _written(tool: Tool, caps: Caps, losses: Losses) -> dict[str, object]:
