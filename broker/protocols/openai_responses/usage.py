@@ -1,29 +1,13 @@
-"""Token usage of responses, in inclusive buckets, read and written."""
+"""Token usage of responses, read and written."""
 
-from broker.domain.usage import NO_USAGE, Usage, UsageSource
+from broker.domain.usage import Usage
 from broker.protocols.codec import Json
-from broker.protocols.token_counts import part_of, tokens
+from broker.protocols.openai_usage import RESPONSES, inclusive_usage
 
 
 def read_usage(value: Json, *, details_default_zero: bool) -> Usage:
     """Read the usage of a response; what makes no sense is missing, and never raises."""
-    reported = value.get("usage")
-    if not isinstance(reported, dict):
-        return NO_USAGE
-    given = tokens(reported.get("input_tokens"))
-    generated = tokens(reported.get("output_tokens"))
-    if given is None or generated is None:
-        return NO_USAGE
-    absent = 0 if details_default_zero else None
-    inside = reported.get("input_tokens_details")
-    return Usage(
-        input_tokens=given,
-        cache_read_tokens=part_of(inside, "cached_tokens", given, absent),
-        cache_write_tokens=part_of(inside, "cache_write_tokens", given, absent),
-        output_tokens=generated,
-        reasoning_tokens=part_of(reported.get("output_tokens_details"), "reasoning_tokens", generated, absent),
-        source=UsageSource.REPORTED,
-    )
+    return inclusive_usage(value.get("usage"), RESPONSES, details_default_zero=details_default_zero)
 
 
 def write_usage(usage: Usage) -> dict[str, object] | None:
