@@ -20,6 +20,7 @@ from broker.wiring.known_models import known_caps
 from workers.calls import CALL_ID_HEADER, Calls, account_headers
 from workers.capabilities import UNKNOWN, Capabilities
 from workers.classify import Verdict, classify
+from workers.endings import Responded
 from workers.interpreter import Interpreter
 from workers.probing import probe
 
@@ -104,6 +105,8 @@ async def _ask(calls: Calls, account: Account, model: str, endpoint: Endpoint, c
     job = Job(key=JobKey(0, 0), custom_id="check", endpoint=endpoint, route=model, body=orjson.dumps(request))
     said = Interpreter(account, caps=caps).said(job, request, logical=model, model=account.models[model])
     ending = await calls.post(said.url, {CALL_ID_HEADER: str(uuid.uuid4()), **said.headers}, said.body)
+    if isinstance(ending, Responded):  # a success is not masked by then, and may be none
+        ending = calls.masking.response(ending)
     verdict = classify(ending, said, now=clock.now())
     if verdict.error is None:
         return verdict

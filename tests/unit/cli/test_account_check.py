@@ -133,6 +133,16 @@ def test_a_refused_key_is_named_by_its_reference_and_not_shown(monkeypatch: pyte
     assert "canary" not in finding.words
 
 
+@pytest.mark.parametrize("key", ["hunter2/odd canary", 'a"canary\\b', "plain-canary-key"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_key_of_any_shape_that_is_echoed_is_not_shown(status: int, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_TEST_KEY", key)
+    for body in ({"echo": f"x-api-key: {key}"}, f"x-api-key: {key}"):
+        finding = checked(answering(status, body), "env:PENSTOCK_TEST_KEY")
+        assert "x-api-key" in finding.words
+        assert "canary" not in finding.words
+
+
 def test_a_missing_key_is_found_without_a_call() -> None:
     finding = asyncio.run(check_account(account("http://127.0.0.1:1/v1", "env:PENSTOCK_NO_SUCH_KEY"), SystemClock()))
     assert not finding.ok
