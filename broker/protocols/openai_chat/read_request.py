@@ -23,6 +23,7 @@ _SAMPLING = {
     "logit_bias": an_object,
     "verbosity": string,
 }
+_MOST_CHOICES = 128
 _HINTS = frozenset(
     {
         "store",
@@ -120,8 +121,8 @@ def _stop(body: Object) -> tuple[str, ...]:
 
 def _choices(body: Object) -> int:
     n = whole(body, "n")
-    if n is not None and n < 1:
-        raise MalformedRequest("/n", "must be at least 1")
+    if n is not None and not 1 <= n <= _MOST_CHOICES:  # where they are asked for one by one, each is paid for
+        raise MalformedRequest("/n", f"must be from 1 to {_MOST_CHOICES}")
     return 1 if n is None else n
 
 

@@ -95,6 +95,20 @@ def test_tools_are_written_into_one_object() -> None:
     assert losses == []
 
 
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({}, {"type": "object"}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}),
+    ],
+)
+def test_arguments_are_said_to_be_an_object(schema: Body, told: Body) -> None:
+    sent, losses = write(asking(replace(F, schema=schema)))
+    assert losses == []
+    assert sent.body["tools"] == [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": told}]}]
+
+
 def test_tools_that_are_not_the_producers_are_refused() -> None:
     hosted = Tool(name="web_search", kind=ToolKind.HOSTED, path="/w")
     custom = Tool(name="c", kind=ToolKind.CUSTOM, path="/c")

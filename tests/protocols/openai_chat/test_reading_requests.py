@@ -322,6 +322,7 @@ def test_kinds_of_tools_are_told_apart() -> None:
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "/messages/0/tool_calls/0/function"),
         ({"messages": [USER], "temperature": "hot"}, "/temperature"),
         ({"messages": [USER], "n": 0}, "/n"),
+        ({"messages": [USER], "n": 129}, "/n"),
         ({"messages": [USER], "stop": 1}, "/stop"),
         ({"messages": [USER], "stop": ["a", 1]}, "/stop/1"),
         ({"messages": [USER], "response_format": {"type": "xml"}}, "/response_format/type"),
