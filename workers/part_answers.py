@@ -11,7 +11,7 @@ import orjson
 
 from broker.domain.loss import Loss
 from broker.protocols.codec import Json
-from broker.protocols.exact_json import parsed
+from broker.protocols.exact_json import answered
 from broker.store.losses import packed, unpacked
 
 
@@ -32,5 +32,5 @@ def kept(answer: bytes, warnings: Sequence[Loss]) -> bytes:
 
 def read(body: bytes) -> PartAnswer:
     """The inverse of `kept`."""
-    value = cast("dict[str, object]", parsed(body))
+    value = cast("dict[str, object]", answered(body))
     return PartAnswer(answer=cast("Json", value["answer"]), warnings=unpacked(cast("str | None", value["warnings"])))
