@@ -8,6 +8,9 @@ from broker.domain.usage import Usage, UsageSource
 from broker.protocols.canonical.answer import Answer
 from broker.protocols.codec import Json
 
+MOST_CHOICES = 128
+"""What OpenAI gives to one request. Source: API reference, `n` of "Create chat completion"."""
+
 
 def with_choices(body: Json, dialect: Dialect, choices: int) -> dict[str, object]:
     """The same request for another number of answers; a dialect without such a number asks for one anyway."""

@@ -12,7 +12,7 @@ from broker.protocols import splice
 from broker.protocols.canonical.answer import Answer, Output
 from broker.protocols.canonical.parts import CallPart
 from broker.protocols.canonical.request import CanonicalRequest, EmbeddingRequest, Format, Request
-from broker.protocols.choices import with_choices
+from broker.protocols.choices import MOST_CHOICES, with_choices
 from broker.protocols.codec import Codec, Embedded, Json, Written
 from broker.protocols.conversation import prepared
 from broker.protocols.exact_json import answered
@@ -181,8 +181,9 @@ def takes_several_calls(dialect: Dialect, items: int | None, caps: Caps) -> bool
     """Whether a request for `items` answers must be sent that often, though the target speaks its own dialect.
 
     Only where something is known of the model: of chat servers, all are assumed to give as many as they are asked for.
+    More than OpenAI itself gives are left to the server to refuse.
     """
-    return dialect is Dialect.OPENAI_CHAT and items is not None and items > 1 and not caps.choices
+    return dialect is Dialect.OPENAI_CHAT and items is not None and 1 < items <= MOST_CHOICES and not caps.choices
 
 
 def _same(body: Json, codec: Codec, model: str, caps: Caps | None) -> Translation:

@@ -4,6 +4,7 @@ from typing import Any
 
 from broker.domain.loss import LossClass
 from broker.protocols.canonical.request import Request, Sampling, Unmapped
+from broker.protocols.choices import MOST_CHOICES
 from broker.protocols.fields import Object, an_object, array, flag, number, pointer, string, strings, unknown, whole
 from broker.protocols.losses import MalformedRequest
 from broker.protocols.openai_chat import format as answer_format
@@ -23,7 +24,6 @@ _SAMPLING = {
     "logit_bias": an_object,
     "verbosity": string,
 }
-_MOST_CHOICES = 128
 _HINTS = frozenset(
     {
         "store",
@@ -121,8 +121,8 @@ def _stop(body: Object) -> tuple[str, ...]:
 
 def _choices(body: Object) -> int:
     n = whole(body, "n")
-    if n is not None and not 1 <= n <= _MOST_CHOICES:  # where they are asked for one by one, each is paid for
-        raise MalformedRequest("/n", f"must be from 1 to {_MOST_CHOICES}")
+    if n is not None and not 1 <= n <= MOST_CHOICES:  # where they are asked for one by one, each is paid for
+        raise MalformedRequest("/n", f"must be from 1 to {MOST_CHOICES}")
     return 1 if n is None else n
 
 
