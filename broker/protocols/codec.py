@@ -44,10 +44,10 @@ class ReadRequest(Protocol):
 class WriteRequest(Protocol):
     """Writes a canonical request. Whatever cannot be said goes to `losses`; raises nothing.
 
-    What it gets was prepared (`broker.protocols.conversation`): no reasoning and no opaque parts are left, names and
-    ids are legal here, neighbouring turns of one speaker are one, each call is answered in the turn behind it, results
-    stand first there and in the order of the calls, and system turns within the conversation are gone unless `caps`
-    takes them.
+    What it gets was prepared (`broker.protocols.conversation`): no reasoning, no opaque parts and no empty texts are
+    left in the turns, names are legal here, so are ids, of which none comes twice, neighbouring turns of one speaker
+    are one, each call is answered in the turn behind it, results stand first there and in the order of the calls, and
+    system turns within the conversation are gone unless `caps` takes them.
     """
 
     def __call__(self, request: Request, *, model: str, caps: Caps, losses: Losses) -> Written: ...

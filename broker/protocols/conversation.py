@@ -1,12 +1,13 @@
 """Prepares a conversation for a target that writes another dialect than its source.
 
-What comes out holds for every writer: thoughts and blocks that only the source's vendor understands are gone; names
-and ids are legal; neighbouring turns of one speaker are one; each call is answered in the turn behind it, results
+What comes out holds for every writer: thoughts, empty texts, and blocks that only the source's vendor understands are
+gone; names and ids are legal, and no two calls share an id; neighbouring turns of one speaker are one; each call is answered in the turn behind it, results
 first and in the order of the calls; no operator speaks in mid-conversation unless the target takes that; and the
 last word is the user's, unless the target continues an assistant's.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import is_
@@ -23,7 +24,7 @@ from broker.protocols.canonical.parts import (
 )
 from broker.protocols.canonical.request import Request, Role, ToolKind, Turn
 from broker.protocols.losses import Losses
-from broker.protocols.names import mapped
+from broker.protocols.names import another, mapped
 
 UNANSWERED = "The tool was not called."
 """What a call is answered with that its producer left open, where the batch lets losses pass."""
@@ -50,7 +51,7 @@ def prepared(
     turns = list(request.turns)
     if not kinds.isdisjoint(_FOREIGN):
         turns = [_portable(turn, losses) for turn in turns]
-    turns = [turn for turn in turns if turn.parts]
+    turns = list(_saying(turns, losses))
     if not caps.mid_system and any(turn.role is Role.SYSTEM for turn in turns):
         request, turns = _hoisted(request, turns, losses)
     turns = _merged(turns)
@@ -77,6 +78,20 @@ def _portable(turn: Turn, losses: Losses) -> Turn:
             case _:
                 kept.append(part)
     return turn if len(kept) == len(turn.parts) else replace(turn, parts=tuple(kept))
+
+
+def _saying(turns: Iterable[Turn], losses: Losses) -> Iterator[Turn]:
+    """Leave out texts that are empty, and turns that say nothing."""
+    for turn in turns:
+        empty = [part for part in turn.parts if type(part) is TextPart and not part.text]
+        for part in empty:
+            if part.cache is not None:
+                losses.hint(part.path, "cache_mark", "a cache mark behind an empty text")
+        kept = tuple(part for part in turn.parts if part not in empty) if empty else turn.parts
+        if kept:
+            yield replace(turn, parts=kept) if empty else turn
+        elif turn.role is Role.USER:
+            losses.hint(turn.path, "blank_text", "a message of the user that says nothing is left out")
 
 
 def _hoisted(request: Request, turns: Sequence[Turn], losses: Losses) -> tuple[Request, list[Turn]]:
@@ -153,24 +168,38 @@ def _answers(calls: Sequence[CallPart], results: Sequence[ResultPart], losses: L
             losses.content(call.path, "unanswered_call", what, droppable=True)
             text = TextPart(text=UNANSWERED, path=call.path)
             answer = ResultPart(call_id=call.id, parts=(text,), name=call.name, is_error=True, path=call.path)
-        answers.append(answer if answer.name else replace(answer, name=call.name))
+        # A result may be labelled otherwise in its source, and some targets pair by name
+        answers.append(answer if answer.name == call.name else replace(answer, name=call.name))
     for result in found.values():
         losses.content(result.path, "unasked_result", "no call in the turn before has this id")
     return answers
 
 
 def _with_ids(turns: Sequence[Turn], legal: re.Pattern[str]) -> list[Turn]:
-    """Give calls and their results ids that the target takes."""
-    ids = mapped([part.id for turn in turns for part in turn.parts if isinstance(part, CallPart)], legal)
-    if not ids:
+    """Give calls and their results ids that the target takes, and none of them twice.
+
+    Servers that number the calls of each answer anew let ids come again in a later turn.
+    """
+    asked = [part.id for turn in turns for part in turn.parts if isinstance(part, CallPart)]
+    ids = mapped(asked, legal)
+    if not ids and len(set(asked)) == len(asked):
         return list(turns)
+    taken = {ids.get(old, old) for old in asked}
+    given: set[str] = set()
+    waiting: deque[str] = deque()
 
     def renamed(part: Part) -> Part:
         match part:
             case CallPart(id=old):
-                return replace(part, id=ids.get(old, old))
-            case ResultPart(call_id=old):
-                return replace(part, call_id=ids.get(old, old))
+                new = ids.get(old, old)
+                if new in given:
+                    new = another(new, taken)
+                    taken.add(new)
+                given.add(new)
+                waiting.append(new)
+                return replace(part, id=new)
+            case ResultPart():  # each call has one by now, in the order of the calls
+                return replace(part, call_id=waiting.popleft())
             case _:
                 return part
 

@@ -21,12 +21,13 @@ def mapped(names: Iterable[str], legal: re.Pattern[str]) -> Mapping[str, str]:
     taken = {name for name in names if name not in strange}
     result: dict[str, str] = {}
     for name in strange:
-        result[name] = _new_name(name, taken)
+        result[name] = another(name, taken)
         taken.add(result[name])
     return result
 
 
-def _new_name(name: str, taken: set[str]) -> str:
+def another(name: str, taken: set[str]) -> str:
+    """A legal name in place of one that is not, or that is taken: none of `taken`, which stays as it is."""
     kept = _ILLEGAL.sub("_", name)[:_LONGEST_KEPT]
     start = kept if kept[:1].isalpha() else f"n{kept}"
     for number in range(len(taken) + 1):

@@ -15,7 +15,9 @@ def is_closed(schema: object, depth: int = 0) -> bool:
     match schema:
         case dict():
             properties = schema.get("properties")
-            if schema.get("type") == "object" or isinstance(properties, dict):
+            kind = schema.get("type")
+            may_be_object = kind == "object" or (isinstance(kind, list) and "object" in kind)
+            if may_be_object or isinstance(properties, dict):
                 required = schema.get("required")
                 names = set(properties) if isinstance(properties, dict) else set()
                 listed = set(map(str, required)) if isinstance(required, list) else set()

@@ -32,7 +32,7 @@ def arguments_text(call: CallPart) -> str:
     """The arguments as JSON text: as they came, if they came as text; the free text of a custom tool is wrapped."""
     if call.custom:
         return written_arguments({UNPARSABLE_KEY: call.arguments_text})
-    if call.arguments_text:
+    if call.arguments_text and not call.arguments_text.isspace():
         return call.arguments_text
     return written_arguments(call.arguments or {})
 

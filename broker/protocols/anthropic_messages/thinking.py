@@ -9,7 +9,7 @@ from typing import assert_never
 from broker.domain.caps import Caps, ThinkingForm
 from broker.domain.loss import LossClass
 from broker.protocols.canonical.parts import ResultPart
-from broker.protocols.canonical.request import Reasoning, Request, Thinking, Unmapped
+from broker.protocols.canonical.request import Reasoning, Request, Role, Thinking, Unmapped
 from broker.protocols.fields import Object, an_object, string, unknown, whole
 from broker.protocols.losses import Losses, MalformedRequest
 from broker.protocols.reasoning import budget_of, effort_of, nearest_effort
@@ -105,6 +105,8 @@ def _by_budget(
         obstacle = f"the target thinks with {LEAST_BUDGET} tokens at least, and the limit leaves no more"
     elif request.turns and any(isinstance(part, ResultPart) for part in request.turns[-1].parts):
         obstacle = "the target does not begin to think between a call and its answer, without its thoughts so far"
+    elif request.turns and request.turns[-1].role is Role.ASSISTANT:
+        obstacle = "the target does not think before an answer that has begun already"
     if obstacle is not None:
         to.sampling(reasoning.path, "thinking_dropped", obstacle)
         return NOT_SAID

@@ -116,7 +116,7 @@ def write_tools(request: Request, caps: Caps, marks: CacheMarks, losses: Losses)
     """Write the definitions and the choice among them; what cannot be said is noted."""
     choice = request.tool_choice
     kept = list(portable(request.tools, losses))
-    if choice is not None and choice.names:
+    if choice is not None and choice.names and choice.mode is not ChoiceMode.NONE:
         some = [tool for tool in kept if tool.name in choice.names]
         if kept and not some:
             losses.content(choice.path, "unknown_tool", "the choice names no tool that is sent", droppable=True)

@@ -11,6 +11,7 @@ from broker.protocols.anthropic_messages.write_messages import moved_system, pla
 from broker.protocols.canonical.request import NO_SAMPLING, Format, FormatKind, Request
 from broker.protocols.codec import Written
 from broker.protocols.losses import Losses
+from broker.protocols.neutral import leave_out
 
 PATH = "/v1/messages"
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -23,16 +24,6 @@ _FOREIGN = (
     "logit_bias",
     "verbosity",
 )
-# What says nothing, since it is what happens anyway.
-_NEUTRAL: dict[str, object] = {
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "logprobs": False,
-    "top_logprobs": 0,
-    "logit_bias": {},
-    "temperature": 1,
-    "top_p": 1,
-}
 _LEAST_TOP_P = 0.95
 _LONGEST_USER_ID = 256
 
@@ -83,11 +74,11 @@ def _sampling(request: Request, thinking: WrittenThinking, caps: Caps, losses: L
     sampling = request.sampling
     for name in _FOREIGN:
         if getattr(sampling, name) is not None:
-            _leave_out(request, name, f"{name} is not known to Anthropic", losses)
+            leave_out(request, name, f"{name} is not known to Anthropic", losses)
     if not (caps.sampling and takes_old(caps)):
         for name in ("temperature", "top_p", "top_k"):
             if getattr(sampling, name) is not None:
-                _leave_out(request, name, f"{name} is not taken by the target", losses)
+                leave_out(request, name, f"{name} is not taken by the target", losses)
         return {}
     written: dict[str, object] = {}
     if sampling.temperature is not None:
@@ -96,7 +87,7 @@ def _sampling(request: Request, thinking: WrittenThinking, caps: Caps, losses: L
         written.update(_top_p(request, sampling.top_p, thinking, caps, losses))
     if sampling.top_k is not None:
         if thinking.thinks:
-            _leave_out(request, "top_k", "the target takes no top_k while it thinks", losses)
+            leave_out(request, "top_k", "the target takes no top_k while it thinks", losses)
         else:
             written["top_k"] = sampling.top_k
     return written
@@ -107,7 +98,7 @@ def _temperature(
 ) -> dict[str, object]:
     if thinking.thinks:
         if value != 1:
-            _leave_out(request, "temperature", "the target takes the temperature 1 only while it thinks", losses)
+            leave_out(request, "temperature", "the target takes the temperature 1 only while it thinks", losses)
         return {}
     if value > caps.temperature_max:
         what = f"the target takes a temperature up to {caps.temperature_max:g}"
@@ -118,20 +109,12 @@ def _temperature(
 
 def _top_p(request: Request, value: float, thinking: WrittenThinking, caps: Caps, losses: Losses) -> dict[str, object]:
     if request.sampling.temperature is not None and not caps.temperature_with_top_p:
-        _leave_out(request, "top_p", "the target takes temperature or top_p, not both", losses)
+        leave_out(request, "top_p", "the target takes temperature or top_p, not both", losses)
         return {}
     if thinking.thinks and value < _LEAST_TOP_P:
-        _leave_out(request, "top_p", f"the target takes a top_p from {_LEAST_TOP_P} on while it thinks", losses)
+        leave_out(request, "top_p", f"the target takes a top_p from {_LEAST_TOP_P} on while it thinks", losses)
         return {}
     return {"top_p": value}
-
-
-def _leave_out(request: Request, name: str, what: str, losses: Losses) -> None:
-    """Note a field that is not sent: of no matter where it says what happens anyway."""
-    if name in _NEUTRAL and getattr(request.sampling, name) == _NEUTRAL[name]:
-        losses.hint(request.pointer(name), "unsupported_field", what)
-    else:
-        losses.sampling(request.pointer(name), "unsupported_field", what)
 
 
 def _stop(request: Request, caps: Caps, losses: Losses) -> dict[str, object]:

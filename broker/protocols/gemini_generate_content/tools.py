@@ -9,7 +9,7 @@ from broker.protocols.gemini_generate_content.openapi import openapi
 from broker.protocols.gemini_generate_content.proto_json import Message
 from broker.protocols.gemini_generate_content.schema import json_schema
 from broker.protocols.losses import Losses, MalformedRequest
-from broker.protocols.portable_tools import portable
+from broker.protocols.portable_tools import portable, portable_choice
 
 JSON_SCHEMA_FIELD = "responseJsonSchema"
 _FUNCTION = frozenset(
@@ -86,19 +86,14 @@ def read_tool_choice(body: Message, unmapped: list[Unmapped]) -> ToolChoice | No
 
 def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
     """Write definitions and choice as members of the body."""
-    declared = [_declared(tool, caps, losses) for tool in portable(request.tools, losses)]
-    if declared:
-        yield "tools", [{"functionDeclarations": declared}]
-    if request.parallel_tools is False and declared:
+    tools = portable(request.tools, losses)
+    if tools:
+        yield "tools", [{"functionDeclarations": [_declared(tool, caps, losses) for tool in tools]}]
+    if request.parallel_tools is False and tools:
         what = "the model decides how many tools it asks for at once"
         losses.sampling(request.pointer("parallel_tools"), "unsupported_field", what)
-    choice = request.tool_choice
-    if choice is None:
-        return
-    if not declared:
-        losses.converted(choice.path, "choice_without_tools", "a choice without tools says nothing")
-        return
-    calling = _calling(choice, {str(tool["name"]) for tool in declared}, losses)
+    choice = request.tool_choice and portable_choice(request.tool_choice, tools, losses)
+    calling = None if choice is None else _calling(choice)
     if calling is not None:
         yield "toolConfig", {"functionCallingConfig": calling}
 
@@ -133,12 +128,8 @@ def _subset(tool: Tool, losses: Losses) -> dict[str, object]:
     return {"parameters": schema} if schema.get("properties") else {}  # an object without any is refused
 
 
-def _calling(choice: ToolChoice, declared: set[str], losses: Losses) -> dict[str, object] | None:
-    names = [name for name in choice.names if name in declared]
-    if len(names) < len(choice.names):
-        losses.sampling(choice.path, "choice_of_no_tool", "a tool is chosen that is not defined")
-        if not names:
-            return None
+def _calling(choice: ToolChoice) -> dict[str, object] | None:
+    names = list(choice.names)
     match choice.mode:
         case ChoiceMode.NONE:
             return {"mode": "NONE"}

@@ -8,6 +8,7 @@ from broker.protocols.gemini_generate_content.openapi import openapi, unheeded
 from broker.protocols.gemini_generate_content.thinking import write_thinking
 from broker.protocols.gemini_generate_content.tools import JSON_SCHEMA_FIELD
 from broker.protocols.losses import Losses
+from broker.protocols.neutral import leave_out
 
 _MOST_STOPS = 5
 _MOST_CANDIDATES = 8
@@ -68,7 +69,7 @@ def _sampling(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[st
         if value is None:
             continue
         if not takes:
-            losses.sampling(request.pointer(name), "unsupported_field", f"{name} is not taken by the target")
+            leave_out(request, name, f"{name} is not taken by the target", losses)
         elif name == "temperature" and value > caps.temperature_max:  # type: ignore[operator]  # it is a number
             what = f"the target takes a temperature up to {caps.temperature_max:g}"
             losses.sampling(request.pointer(name), "clamped", what)

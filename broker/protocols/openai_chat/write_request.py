@@ -17,6 +17,7 @@ from broker.protocols.canonical.request import (
 )
 from broker.protocols.codec import Written
 from broker.protocols.losses import Losses
+from broker.protocols.neutral import leave_out
 from broker.protocols.openai_chat.format import write_format
 from broker.protocols.openai_chat.reasoning import write_reasoning
 from broker.protocols.openai_chat.tools import write_tools
@@ -156,7 +157,7 @@ def _sampling(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[st
         if value is None:
             continue
         if not takes:
-            losses.sampling(request.pointer(name), "unsupported_field", f"{name} is not taken by the target")
+            leave_out(request, name, f"{name} is not taken by the target", losses)
         elif name == "temperature" and value > caps.temperature_max:
             what = f"the target takes a temperature up to {caps.temperature_max:g}"
             losses.sampling(request.pointer(name), "clamped", what)

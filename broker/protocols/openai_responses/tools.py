@@ -8,7 +8,7 @@ from broker.domain.loss import LossClass
 from broker.protocols.canonical.request import ChoiceMode, Request, Tool, ToolChoice, ToolKind, Unmapped
 from broker.protocols.fields import Object, an_object, array, flag, objects, string, the_string, unknown
 from broker.protocols.losses import Losses, MalformedRequest
-from broker.protocols.portable_tools import portable
+from broker.protocols.portable_tools import portable, portable_choice
 from broker.protocols.strict_schema import is_closed
 
 _MODES = {"auto": ChoiceMode.AUTO, "none": ChoiceMode.NONE, "required": ChoiceMode.REQUIRED}
@@ -88,13 +88,11 @@ def _hosted(kind: str, path: str) -> Unmapped:
 
 def write_tools(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[str, object]]:
     """Write definitions, choice and parallelism as members of the body; a choice without tools says nothing."""
-    tools = [_written(tool, caps, losses) for tool in portable(request.tools, losses)]
-    choice = request.tool_choice
+    tools = portable(request.tools, losses)
+    choice = request.tool_choice and portable_choice(request.tool_choice, tools, losses)
     if not tools:
-        if choice is not None:
-            losses.converted(choice.path, "choice_without_tools", "a choice without tools says nothing")
         return
-    yield "tools", tools
+    yield "tools", [_written(tool, caps, losses) for tool in tools]
     if choice is not None:
         yield "tool_choice", _choice(choice)
     if request.parallel_tools is not None:

@@ -7,6 +7,7 @@ from broker.protocols.canonical.parts import TextPart
 from broker.protocols.canonical.request import Format, FormatKind, Reasoning, Request, Thinking
 from broker.protocols.codec import Written
 from broker.protocols.losses import Losses
+from broker.protocols.neutral import leave_out
 from broker.protocols.openai_responses.read_request import LOGPROBS
 from broker.protocols.openai_responses.tools import write_tools
 from broker.protocols.openai_responses.write_items import write_items, write_operator
@@ -102,7 +103,7 @@ def _logprobs(request: Request, caps: Caps, losses: Losses) -> Iterator[tuple[st
 
 
 def _refuse(name: str, request: Request, losses: Losses) -> None:
-    losses.sampling(request.pointer(name), "unsupported_field", f"{name} is not taken by the target")
+    leave_out(request, name, f"{name} is not taken by the target", losses)
 
 
 def _text(request: Request, caps: Caps, losses: Losses) -> dict[str, object]:

@@ -64,7 +64,7 @@ def test_sampling_and_limits() -> None:
     ("changes", "caps", "expected", "code"),
     [
         ({"sampling": Sampling(temperature=2.5)}, {}, {"temperature": 2.0}, "clamped"),
-        ({"sampling": Sampling(temperature=1.0)}, {"sampling": False}, None, "unsupported_field"),
+        ({"sampling": Sampling(temperature=0.5)}, {"sampling": False}, None, "unsupported_field"),
         ({"sampling": Sampling(top_k=1)}, {"sampling": False}, None, "unsupported_field"),
         ({"sampling": Sampling(seed=2**31)}, {}, None, "out_of_range"),
         ({"sampling": Sampling(seed=1)}, {"seed": False}, None, "unsupported_field"),
