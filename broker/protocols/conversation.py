@@ -1,9 +1,9 @@
 """Prepares a conversation for a target that writes another dialect than its source.
 
 What comes out holds for every writer: thoughts, empty texts, and blocks that only the source's vendor understands are
-gone; names and ids are legal, and no two calls share an id; neighbouring turns of one speaker are one; each call is answered in the turn behind it, results
-first and in the order of the calls; no operator speaks in mid-conversation unless the target takes that; and the
-last word is the user's, unless the target continues an assistant's.
+gone; names and ids are legal, and no two calls share an id; neighbouring turns of one speaker are one; each call is
+answered in the turn behind it, results first and in the order of the calls; no operator speaks in mid-conversation
+unless the target takes that; and the last word is the user's, unless the target continues an assistant's.
 """
 
 import re

@@ -166,7 +166,7 @@ def _parts(message: dict[str, Any]) -> list[Part]:
         parts.append(RefusalPart(text=refusal))
     calls = message.get("tool_calls")
     if isinstance(calls, list):
-        parts += [_call(call, index) for index, call in enumerate(calls)]
+        parts += [_call(call, call_id) for call, call_id in zip(calls, _call_ids(calls), strict=True)]
     function_call = message.get("function_call")
     if isinstance(function_call, dict) and isinstance(function_call.get("name"), str):
         parts.append(_function_call(function_call, "call_0"))
@@ -183,6 +183,8 @@ def _texts(content: object) -> list[Part]:
         match part:
             case {"type": "thinking", "thinking": thinking}:  # Mistral
                 parts.append(ReasoningPart(text=_thought(thinking)))
+            case {"type": "reasoning" | "reasoning_text" | "thought", "text": str(text)}:
+                parts.append(ReasoningPart(text=text))
             case {"text": str(text)} if text:
                 parts.append(TextPart(text=text))
             case {"refusal": str(text)} if text:
@@ -199,9 +201,27 @@ def _thought(thinking: object) -> str:
     return "".join(piece["text"] for piece in pieces if isinstance(piece, dict) and isinstance(piece.get("text"), str))
 
 
-def _call(call: dict[str, Any], index: int) -> CallPart:
-    given = call.get("id")
-    call_id = given if isinstance(given, str) and given else f"call_{index}"
+def _call_ids(calls: list[dict[str, Any]]) -> list[str]:
+    """An id for each call: its own, or one by its place where it has none, or one that another call has, too.
+
+    Results are told apart by nothing else.
+    """
+    given = [call.get("id") for call in calls]
+    taken = {call_id for call_id in given if isinstance(call_id, str)}
+    ids: list[str] = []
+    for index, call_id in enumerate(given):
+        if isinstance(call_id, str) and call_id and call_id not in ids:
+            ids.append(call_id)
+            continue
+        made = f"call_{index}"
+        while made in taken:
+            made += "_"
+        taken.add(made)
+        ids.append(made)
+    return ids
+
+
+def _call(call: dict[str, Any], call_id: str) -> CallPart:
     custom = call.get("custom")
     if "function" not in call and isinstance(custom, dict):
         text = custom.get("input")
