@@ -64,6 +64,18 @@ def test_an_id_that_comes_again_in_a_later_turn_is_made_another(target: str, cal
     assert pairs(written, target) == list(zip(asked, ["one", "two"], strict=True))
 
 
+@pytest.mark.parametrize("target", [RESPONSES, MESSAGES, GEMINI])
+def test_calls_side_by_side_keep_their_results_where_ids_come_again(target: str) -> None:
+    first, second = called("0", "a"), called("0", "b")
+    first["tool_calls"] += called("1", "b")["tool_calls"]
+    second["tool_calls"] += called("1", "a")["tool_calls"]
+    said = (first, answered("1", "b1"), answered("0", "a1"), second, answered("1", "a2"), answered("0", "b2"))
+    written = translate_request(chat(*said), source=CHAT, target=target, model="m").body
+    asked = calls(written, target)
+    assert len(set(asked)) == 4
+    assert pairs(written, target) == list(zip(asked, ["a1", "b1", "b2", "a2"], strict=True))
+
+
 def test_ids_that_come_once_stay() -> None:
     body = chat(called("call_0"), answered("call_0", "one"), called("call_1"), answered("call_1", "two"))
     written = translate_request(body, source=CHAT, target=MESSAGES, model="m").body
