@@ -98,8 +98,8 @@ class _Past:
     parts: list[bytes] = field(default_factory=list)
 
 
-NOT_HERE_FOR_S = 1.0
-NOT_HERE_AT_MOST_S = 60.0
+NOT_HERE_FOR_S = 0.25
+NOT_HERE_AT_MOST_S = 8.0
 _NOT_HERE_SHARE = 0.25
 """The longer nobody else takes a job, the more seldom it comes round: after this share of the time that it waits."""
 

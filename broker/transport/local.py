@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
+from random import random
 
 from broker.transport.port import Turn
 
@@ -49,11 +50,14 @@ class LocalConsumer:
 class LocalTransport:
     """Queues in memory, one per route."""
 
-    def __init__(self) -> None:
+    def __init__(self, random: Callable[[], float] = random) -> None:
+        """`random` is uniform in [0, 1): it says who is told first of what arrives."""
+        self._random = random
         self._queues: defaultdict[str, deque[Turn]] = defaultdict(deque)
         self._unacked: Counter[str] = Counter()
         self._arrived: defaultdict[str, deque[Callable[[], None]]] = defaultdict(deque)
-        """Who is told first takes first. Another one each time: a job that the first may not have must reach others."""
+        """Who is told first takes first. By chance, not in turn: a job that one may not have must reach others, and two
+        that come round at the same pace would meet the wrong one each time."""
 
     async def publish(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
@@ -61,9 +65,9 @@ class LocalTransport:
             self._unacked[turn.route] += len(turn.jobs)
         for route in {turn.route for turn in turns}:
             told = self._arrived[route]
+            told.rotate(int(self._random() * len(told)))
             for wake in told:
                 wake()
-            told.rotate(-1)
 
     def consume(self, routes: Collection[str], arrived: Callable[[], None]) -> "LocalConsumer":
         for route in routes:

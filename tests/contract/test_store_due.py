@@ -27,8 +27,17 @@ def ledger(database_url: str) -> Iterator[Ledger]:
 
 
 def handed_back(ledger: Ledger, batch_id: int, *positions: int) -> None:
-    for position in positions:  # one by one, so that each is due later than the one before
+    for position in positions:
         ledger.write(due.make_due, [JobKey(batch_id, position)], "handed_back")
+
+
+def due_in_turn(ledger: Ledger, batch_id: int, *positions: int) -> None:
+    """Long ago, and each a second later than the one before: a clock may stand still between two transactions."""
+    rows = [
+        {"batch_id": batch_id, "position": position, "at": float(at), "why": "handed_back"}
+        for at, position in enumerate(positions, start=1)
+    ]
+    ledger.write(put_due, rows)
 
 
 def an_end(position: int, state: ResultState = ResultState.FAILED) -> Finish:
@@ -37,7 +46,7 @@ def an_end(position: int, state: ResultState = ResultState.FAILED) -> Finish:
 
 def test_due_jobs_are_taken_earliest_first_and_once(ledger: Ledger) -> None:
     batch_id = ledger.batch(5)
-    handed_back(ledger, batch_id, 3, 1, 4, 0)
+    due_in_turn(ledger, batch_id, 3, 1, 4, 0)
     assert sorted(ledger.write(due.take_due, [batch_id], 2)) == [(batch_id, 1), (batch_id, 3)]
     assert sorted(ledger.write(due.take_due, [batch_id], 9)) == [(batch_id, 0), (batch_id, 4)]
     assert ledger.write(due.take_due, [batch_id], 9) == []
